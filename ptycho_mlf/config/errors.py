@@ -1,0 +1,8 @@
+"""The one exception for wrong input."""
+
+
+class InputError(ValueError):
+    """Wrong input from a user: a one-line message that names the value and the rule.
+
+    Entry points print the message and exit with code 2; nothing has been written when it is raised.
+    """
