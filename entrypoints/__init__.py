@@ -1,0 +1,1 @@
+"""One click command per MLproject entry. No logic lives here."""

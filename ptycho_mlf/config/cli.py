@@ -1,0 +1,77 @@
+"""Click options made from the declared parameters, and the command class every entry point uses."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import click
+
+from .describe import default_text, details, type_text
+from .errors import InputError
+from .run import parameters
+
+HEADINGS = {
+    "data": "Data",
+    "model": "Model",
+    "training": "Training",
+    "replication": "Replication of the earlier study's confounds",
+    "execution": "Execution (not part of the fingerprint)",
+}
+
+
+class EntryCommand(click.Command):
+    """A click command whose input errors are one line on stderr and exit code 2."""
+
+    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:
+        """Run the command and exit."""
+        try:
+            super().main(args, prog_name, standalone_mode=False, **extra)
+        except click.exceptions.Exit as leave:
+            sys.exit(leave.exit_code)
+        except click.UsageError as error:
+            _refuse(error.format_message())
+        except InputError as error:
+            _refuse(str(error))
+        sys.exit(0)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The options under the heading of their section."""
+        section_of = {name: section for section, name, _ in parameters()}
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                heading = HEADINGS.get(section_of.get(param.name or "", ""), "Options")
+                groups.setdefault(heading, []).append(record)
+        for heading, records in groups.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+def config_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add an option for every declared parameter; the command receives only those given, as text."""
+    for _, name, field in reversed(list(parameters())):
+        spellings = dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}"))
+        more = details(field)
+        click.option(
+            *spellings,
+            name,
+            metavar=type_text(field.rebuild_annotation()),
+            default=None,
+            help=f"{field.description} [default: {default_text(field.default) or 'empty'}{'; ' + more if more else ''}]",
+        )(command)
+    return command
+
+
+def given(values: dict[str, Any]) -> dict[str, str]:
+    """The options that were given on the command line."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _refuse(message: str) -> NoReturn:
+    click.echo("error: " + " ".join(message.split()), err=True)
+    sys.exit(2)
+
+

@@ -1,0 +1,55 @@
+"""The MLproject file, written from the declared parameters: `python -m ptycho_mlf.config.mlproject > MLproject`."""
+
+from __future__ import annotations
+
+import json
+
+from .describe import default_text
+from .run import parameters
+
+_HEAD = """\
+# Written by `python -m ptycho_mlf.config.mlproject > MLproject`; a test holds it against ptycho_mlf/config.
+name: ptycho_mlf
+conda_env: conda.yaml
+
+entry_points:
+"""
+
+_OTHERS = """\
+
+  quickstart:
+    parameters:
+      epochs: {type: float, default: 5}
+    command: "python -m entrypoints.quickstart --epochs {epochs}"
+
+  compare:
+    parameters:
+      experiment: {type: string, default: ""}
+      runs: {type: string, default: ""}
+      json: {type: string, default: "false"}
+    command: "python -m entrypoints.compare --experiment {experiment} --runs {runs} --json {json}"
+"""
+
+
+def mlproject_text() -> str:
+    """The whole file. `main` and `stage_a` declare every parameter, the others only their own."""
+    return _HEAD + "\n".join(_stage_a(entry) for entry in ("main", "stage_a")) + _OTHERS
+
+
+def _stage_a(entry: str) -> str:
+    lines = [f"  {entry}:", "    parameters:"]
+    options: list[str] = []
+    for _, name, field in parameters():
+        number = isinstance(field.default, (int, float)) and not isinstance(field.default, bool)
+        kind = "float" if number else "string"
+        text = default_text(field.default)
+        lines.append(f"      {name}: {{type: {kind}, default: {text if number else json.dumps(text)}}}")
+        options.append(f"--{name} {{{name}}}")
+    lines.append("    command: >-")
+    lines.append("      python -m entrypoints.stage_a")
+    lines += [f"      {option}" for option in options]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(mlproject_text(), end="")
