@@ -24,17 +24,28 @@ HEADINGS = {
 class EntryCommand(click.Command):
     """A click command whose input errors are one line on stderr and exit code 2."""
 
-    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> NoReturn:
         """Run the command and exit."""
         try:
-            super().main(args, prog_name, standalone_mode=False, **extra)
-        except click.exceptions.Exit as leave:
-            sys.exit(leave.exit_code)
+            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
         except click.UsageError as error:
-            _refuse(error.format_message())
+            self.refuse(error.format_message())
         except InputError as error:
-            _refuse(str(error))
-        sys.exit(0)
+            self.refuse(str(error))
+        sys.exit(code if isinstance(code, int) else 0)
+
+    def refuse(self, message: str) -> NoReturn:
+        """Say what is wrong in one line and exit with code 2."""
+        click.echo("error: " + " ".join(message.split()), err=True)
+        sys.exit(2)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The options under the heading of their section."""
@@ -54,13 +65,13 @@ def config_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add an option for every declared parameter; the command receives only those given, as text."""
     for _, name, field in reversed(list(parameters())):
         spellings = dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}"))
-        more = details(field)
+        notes = [f"default: {default_text(field.default) or 'empty'}", *details(field)]
         click.option(
             *spellings,
             name,
             metavar=type_text(field.rebuild_annotation()),
             default=None,
-            help=f"{field.description} [default: {default_text(field.default) or 'empty'}{'; ' + more if more else ''}]",
+            help=f"{field.description} [{'; '.join(notes)}]",
         )(command)
     return command
 
@@ -68,10 +79,3 @@ def config_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def given(values: dict[str, Any]) -> dict[str, str]:
     """The options that were given on the command line."""
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _refuse(message: str) -> NoReturn:
-    click.echo("error: " + " ".join(message.split()), err=True)
-    sys.exit(2)
-
-

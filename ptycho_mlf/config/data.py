@@ -30,7 +30,9 @@ class DataConfig(Section):
     """Object, probe, scan grid, photon noise and hold-out of a simulated scan."""
 
     N: int = knob(64, "Side of a diffraction pattern and of an object patch.", unit="px", ge=16, le=512, multiple_of=2)
-    gridsize: Annotated[Literal[1, 2], BeforeValidator(_whole)] = knob(1, "Patches per group and axis; a group has gridsize^2 channels.")
+    gridsize: Annotated[Literal[1, 2], BeforeValidator(_whole)] = knob(
+        1, "Patches per group and axis; a group has gridsize^2 channels."
+    )
     object: Literal["lines", "disks"] = knob("lines", "Kind of simulated object.")
     size: int = knob(392, "Side of the simulated object.", unit="px", ge=32, le=8192, multiple_of=2)
     nimgs_train: int = knob(1, "Number of train objects.", ge=1, le=64)

@@ -50,8 +50,8 @@ def range_text(field: FieldInfo) -> str:
     return ", ".join(parts)
 
 
-def details(field: FieldInfo) -> str:
-    """Unit, range and condition in one clause, or empty."""
+def details(field: FieldInfo) -> list[str]:
+    """Unit, range and condition, each where there is one."""
     condition = used_if(field)
     parts = [trait(field, "unit"), range_text(field), f"needs {condition.text}" if condition else ""]
-    return "; ".join(part for part in parts if part)
+    return [part for part in parts if part]

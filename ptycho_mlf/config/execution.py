@@ -14,6 +14,4 @@ class ExecutionConfig(Section):
         "auto", "Device; auto = CUDA where there is one.", execution_only=True
     )
     threads: int = knob(0, "CPU threads; 0 = as torch decides.", ge=0, le=1024, execution_only=True)
-    cache_dir: str = knob(
-        "", "Folder of the dataset cache; empty = the user's cache folder.", execution_only=True
-    )
+    cache_dir: str = knob("", "Folder of the dataset cache; empty = the user's cache folder.", execution_only=True)

@@ -13,7 +13,8 @@ _HEAD = """\
 Written by `python -m ptycho_mlf.config.reference > docs/parameters.md`; a test holds it against the declarations.
 
 Pass any of them as `-P name=value` to `mlflow run`, or as `--name value` to `python -m entrypoints.stage_a`.
-A value out of range, an unknown name, and a non-default value of a parameter that nothing consumes are errors: one line, exit code 2.
+A value out of range, an unknown name, and a non-default value of a parameter that nothing consumes are errors:
+one line, exit code 2.
 """
 
 

@@ -27,5 +27,7 @@ class ReplicationConfig(Section):
     )
     score: Literal["both", "last"] = knob("both", "Which weights are scored on the test scan.", replication=True)
     seed_scope: Literal["all", "weights"] = knob(
-        "all", "weights lets the seed drive the initial weights only; the order is then seeded with 42.", replication=True
+        "all",
+        "weights lets the seed drive the initial weights only; the order is then seeded with 42.",
+        replication=True,
     )

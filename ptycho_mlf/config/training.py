@@ -49,18 +49,12 @@ class TrainingConfig(Section):
     lr_warmup_epochs: Literal["auto"] | Annotated[int, Field(ge=0)] = knob(
         "auto", "Warm-up; auto = a quarter of the epochs.", unit="epochs", used_if=_WARMUP
     )
-    lr_min_ratio: float = knob(
-        0.05, "Final learning rate of the cosine over its peak.", ge=0, le=1, used_if=_WARMUP
-    )
+    lr_min_ratio: float = knob(0.05, "Final learning rate of the cosine over its peak.", ge=0, le=1, used_if=_WARMUP)
     lr_gamma: float = knob(
         0.95, "Factor of the learning rate per epoch.", gt=0, le=1, used_if=when(scheduler="Exponential")
     )
-    plateau_factor: float = knob(
-        0.5, "Factor of the learning rate on a plateau.", gt=0, lt=1, used_if=_PLATEAU
-    )
-    plateau_patience: int = knob(
-        2, "Bad epochs in a row that are tolerated.", unit="epochs", ge=0, used_if=_PLATEAU
-    )
+    plateau_factor: float = knob(0.5, "Factor of the learning rate on a plateau.", gt=0, lt=1, used_if=_PLATEAU)
+    plateau_patience: int = knob(2, "Bad epochs in a row that are tolerated.", unit="epochs", ge=0, used_if=_PLATEAU)
     plateau_min_lr: float = knob(5e-5, "Smallest learning rate on a plateau.", ge=0, used_if=_PLATEAU)
     scheduler_interval: Literal["step", "epoch"] = knob(
         "step", "When the schedule moves.", used_if=when(scheduler=("Exponential", "WarmupCosine"))

@@ -1,0 +1,1 @@
+"""One run, from config to record: composes data, training, evaluation and tracking."""

@@ -1,0 +1,75 @@
+"""What a run leaves behind, as files in a folder that is uploaded whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ptycho_mlf.evaluation.evaluate import Evaluation
+from ptycho_mlf.evaluation.figures import comparison_figure, frc_figure, history_figure
+from ptycho_mlf.telemetry.trace import Rows, write_trace
+from ptycho_mlf.training.recorder import EpochRow
+from ptycho_mlf.training.validation import Validation
+
+from .scoring import Weights
+
+_DPI = 130
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Strict JSON: NaN and infinities are an error."""
+    path.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def write_training(folder: Path, rows: Rows, history: list[EpochRow], initial: Validation | None) -> None:
+    """trace.parquet and history.json; also of a training that was cut short."""
+    write_trace(rows, folder / "trace.parquet")
+    write_json(
+        folder / "history.json",
+        {
+            "initial": None if initial is None else finite(asdict(initial)),
+            "epochs": [finite(asdict(r)) for r in history],
+        },
+    )
+
+
+def finite(value: Any) -> Any:
+    """The same JSON value with null in place of numbers that are not finite."""
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def write_figures(
+    folder: Path, evaluations: Mapping[Weights, Evaluation], rows: Rows, history: list[EpochRow], floor: float
+) -> None:
+    """compare.png and history.png at the root, ring correlation and images under reconstruction/."""
+    reconstruction = folder / "reconstruction"
+    reconstruction.mkdir(exist_ok=True)
+    _save(comparison_figure(evaluations), folder / "compare.png")
+    _save(frc_figure(evaluations), reconstruction / "frc.png")
+    _save(history_figure(rows, history, floor), folder / "history.png")
+    for weights, evaluation in evaluations.items():
+        aligned = evaluation.aligned
+        if aligned is not None:
+            np.savez_compressed(
+                reconstruction / f"{weights}.npz",
+                amp=aligned.amp,
+                phase=aligned.phase,
+                truth_amp=aligned.truth_amp,
+                truth_phase=aligned.truth_phase,
+                error_amp=aligned.error("amp"),
+                error_phase=aligned.error("phase"),
+            )
+
+
+def _save(figure: Figure, path: Path) -> None:
+    figure.savefig(path, dpi=_DPI, metadata={"Software": None})

@@ -1,0 +1,52 @@
+"""The data of one run: simulated scans, hold-out, hash, and what a constant object scores on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ptycho_mlf.config import RunConfig
+from ptycho_mlf.physics.floor import ConstantObject, Floors, constant_object_floors
+from ptycho_mlf.scan import Scan
+from ptycho_mlf.simulation import load_or_simulate
+from ptycho_mlf.telemetry.contrast import Contrast
+from ptycho_mlf.training.holdout import Holdout, hold_out
+from ptycho_mlf.training.validation import contrast_of_truth
+
+
+@dataclass(frozen=True)
+class RunData:
+    """What one run sees."""
+
+    train: Scan
+    test: Scan
+    holdout: Holdout
+    hash: str
+    """16 hex digits over everything that decides what the network sees."""
+
+    @property
+    def val(self) -> Scan:
+        """The scan that validation patterns come from."""
+        return self.train if self.holdout.val_scan == "train" else self.test
+
+    def floors(self, batch_size: int) -> Floors:
+        """What a constant object scores on the validation patterns, batched as in training."""
+        train = ConstantObject(self.train.amplitude_nCNN[self.holdout.train], self.train.probe_PNN, batch_size).fit()
+        val = ConstantObject(self.val.amplitude_nCNN[self.holdout.val], self.val.probe_PNN, batch_size)
+        return constant_object_floors(val, train)
+
+    def contrast_of_truth(self) -> Contrast | None:
+        """The contrast of the true validation objects."""
+        return contrast_of_truth(self.val, self.holdout.val)
+
+
+def load_run_data(config: RunConfig) -> RunData:
+    """Simulate or load the scans of a run and split them.
+
+    Raises:
+        InputError: settings that cannot be simulated, or an unusable cache.
+    """
+    cache = Path(config.execution.cache_dir) if config.execution.cache_dir else None
+    dataset = load_or_simulate(config.data, cache)
+    holdout = hold_out(config, dataset.train.grid, dataset.test.grid)
+    return RunData(dataset.train, dataset.test, holdout, holdout.dataset_hash(dataset.key))

@@ -1,0 +1,66 @@
+"""What a run tells the tracking store while it trains: thinned step series and epoch values, and it keeps the rows."""
+
+from __future__ import annotations
+
+from ptycho_mlf.telemetry.buckets import Buckets, Point
+from ptycho_mlf.telemetry.trace import Rows
+from ptycho_mlf.tracking.run_record import RunRecord
+from ptycho_mlf.training.recorder import EpochRow
+
+SERIES = {
+    "loss": "train/loss",
+    "grad_norm_preclip": "grad_norm/preclip",
+    "grad_norm_postclip": "grad_norm/postclip",
+    "clip_fraction": "clip/fraction",
+    "update_ratio": "update_ratio",
+    "lr": "lr",
+}
+"""Trace column to metric name. `<name>_median` is the second series of a bucket."""
+
+
+class LiveMetrics:
+    """An observer of the training."""
+
+    def __init__(self, record: RunRecord, total_steps: int, floor: float) -> None:
+        """Start empty.
+
+        Args:
+            record: the run in the store.
+            total_steps: steps of the whole training.
+            floor: the best constant's validation loss, for the skill.
+        """
+        self._record, self._floor = record, floor
+        self._buckets = {column: Buckets(total_steps) for column in SERIES}
+        self.rows: list[Rows] = []
+        self.history: list[EpochRow] = []
+
+    def steps(self, rows: Rows) -> None:
+        """Log the buckets these steps complete."""
+        self.rows.append(rows)
+        for column, name in SERIES.items():
+            self._log(name, self._buckets[column], self._buckets[column].add(rows["step"], rows[column]))
+
+    def epoch(self, row: EpochRow) -> None:
+        """Log one validation."""
+        self.history.append(row)
+        values = {
+            "val/loss": row.val_loss,
+            "val/skill": 1 - row.val_loss / self._floor,
+            "train/epoch_loss": row.train_loss,
+            "contrast/amp": row.contrast_spatial,
+            "contrast/cross_pattern": row.contrast_cross_pattern,
+            "epoch": row.epoch,
+        }
+        if row.head_saturation is not None:
+            values["head/saturation"] = row.head_saturation
+        self._record.log_metrics(values, step=row.step)
+
+    def close(self) -> None:
+        """Log the last, partial buckets."""
+        for column, name in SERIES.items():
+            self._log(name, self._buckets[column], self._buckets[column].close())
+
+    def _log(self, name: str, buckets: Buckets, points: list[Point]) -> None:
+        self._record.log_points([(name, p.step_of_max, p.maximum) for p in points])
+        if buckets.length > 1:
+            self._record.log_points([(f"{name}_median", p.last_step, p.median) for p in points])

@@ -1,0 +1,53 @@
+"""Best and last weights, each scored on the test scan."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from ptycho_mlf.config import RunConfig
+from ptycho_mlf.evaluation.evaluate import Evaluation, evaluate
+from ptycho_mlf.scan import Scan
+from ptycho_mlf.training.checkpoints import generator_weights
+from ptycho_mlf.training.fit import TrainingResult
+
+from .predict import predict
+
+Weights = Literal["best", "last"]
+
+
+def scored_generators(config: RunConfig, result: TrainingResult, checkpoints: Path) -> dict[Weights, nn.Module]:
+    """The generators to score: best first. `last` alone with score=last, or when no validation was finite."""
+    generators: dict[Weights, nn.Module] = {}
+    if config.replication.score == "both" and result.best_epoch is not None:
+        best = copy.deepcopy(result.generator)
+        best.load_state_dict(generator_weights(checkpoints / "best.ckpt"))
+        generators["best"] = best
+    generators["last"] = result.generator
+    return generators
+
+
+def score(generators: dict[Weights, nn.Module], test: Scan, device: str) -> dict[Weights, Evaluation]:
+    """Predict the test scan with each and evaluate."""
+    return {weights: evaluate(predict(generator, test, device), test) for weights, generator in generators.items()}
+
+
+def metrics_for_store(evaluations: Mapping[Weights, Evaluation]) -> dict[str, float]:
+    """What the tracking store gets: `test/<weights>/<name>`, without metrics that do not apply."""
+    points: dict[str, float] = {}
+    for weights, evaluation in evaluations.items():
+        named = evaluation.metrics | {f"legacy/{name}": value for name, value in evaluation.legacy.items()}
+        for name, value in named.items():
+            if value is not None and math.isfinite(value):
+                points[f"test/{weights}/{name}"] = value
+    return points
+
+
+def scores_json(evaluations: Mapping[Weights, Evaluation]) -> dict[str, Any]:
+    """For metrics.json."""
+    return {weights: evaluation.as_json() for weights, evaluation in evaluations.items()}

@@ -1,0 +1,192 @@
+"""One run of Stage A: simulate, train, score, record."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ptycho_mlf.config import RunConfig
+from ptycho_mlf.config.describe import default_text
+from ptycho_mlf.physics.floor import Floors
+from ptycho_mlf.telemetry.trace import Rows
+from ptycho_mlf.telemetry.verdict import Verdict, judge
+from ptycho_mlf.tracking.environment import environment_tags
+from ptycho_mlf.tracking.run_record import RunRecord
+from ptycho_mlf.tracking.store import connect
+from ptycho_mlf.training.fit import TrainingResult, fit, order_seed, resolve_accelerator, weights_seed
+
+from .artifacts import finite, write_figures, write_json, write_training
+from .dataset import RunData, load_run_data
+from .live_metrics import LiveMetrics
+from .log_model import log_model
+from .scoring import metrics_for_store, score, scored_generators, scores_json
+from .stats import training_stats
+from .summary import summary_text
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """What a caller learns of an ended run."""
+
+    run_id: str
+    verdict: Verdict
+
+
+def run_name(config: RunConfig, arm: str = "") -> str:
+    """`<arm or architecture>-<optimizer>-lr<lr>-s<seed>`."""
+    training = config.training
+    return f"{arm or config.model.architecture}-{training.optimizer}-lr{training.learning_rate:g}-s{training.seed}"
+
+
+def run_stage_a(config: RunConfig, *, arm: str = "", parent_run_id: str | None = None) -> RunOutcome:
+    """Train and record one arm.
+
+    Args:
+        config: the arm.
+        arm: its name, where it has one; becomes a tag and the start of the run name.
+        parent_run_id: the run it is nested under.
+
+    Raises:
+        InputError: a store, cache, device or probe that cannot be used; no run is left behind by a direct call.
+    """
+    connect()
+    accelerator = resolve_accelerator(config.execution.accelerator)
+    data = load_run_data(config)
+    tags = {
+        "arm": arm or config.model.architecture,
+        "seed": str(config.training.seed),
+        "fingerprint": config.fingerprint(),
+        "dataset_hash": data.hash,
+        "device": torch.cuda.get_device_name() if accelerator == "cuda" else "cpu",
+        **environment_tags(),
+    }
+    params = {name: default_text(value) for name, value in config.flat().items()}
+    with (
+        RunRecord.open(name=run_name(config, arm), tags=tags, params=params, parent_run_id=parent_run_id) as record,
+        tempfile.TemporaryDirectory(prefix="ptycho_mlf-") as scratch,
+    ):
+        return RunOutcome(record.run_id, _Run(config, data, record, Path(scratch)).execute())
+
+
+class _Run:
+    """The steps of one run, in order; what they share is the record and the folder of artifacts."""
+
+    def __init__(self, config: RunConfig, data: RunData, record: RunRecord, folder: Path) -> None:
+        self.config, self.data, self.record, self.folder = config, data, record, folder
+        self.checkpoints = folder / "checkpoints"
+
+    def execute(self) -> Verdict:
+        self._describe()
+        floors = self.data.floors(self.config.training.batch_size)
+        live = LiveMetrics(self.record, self._total_steps(), floors.best)
+        try:
+            result = fit(self.config, self.data.train, self.data.holdout, self.data.val, self.checkpoints, live)
+        except BaseException:
+            # Killed or failed: what was learned until then is kept all the same.
+            live.close()
+            write_training(self.folder, Rows.concatenate(live.rows), live.history, None)
+            self.record.log_folder(self.folder)
+            raise
+        live.close()
+        verdict = self._judge(result, floors)
+        self._score(result, floors, verdict)
+        self.record.log_folder(self.folder)
+        return verdict
+
+    def _total_steps(self) -> int:
+        training = self.config.training
+        return training.epochs * math.ceil(len(self.data.holdout.train) / training.batch_size)
+
+    def _describe(self) -> None:
+        """config.json, dataset inputs and resolved values: known before the first step."""
+        config, data = self.config, self.data
+        seeds = {
+            "run": config.training.seed,
+            "weights": weights_seed(config),
+            "order": order_seed(config),
+            "geometry": config.data.geometry_seed,
+            "noise": config.data.noise_seed,
+            "split": config.data.split_seed,
+        }
+        resolved = {
+            "clip_value": config.training.clip_threshold,
+            "lr_warmup_epochs": config.training.warmup_epochs if config.training.scheduler == "WarmupCosine" else 0,
+            "train_patterns": len(data.holdout.train),
+            "val_patterns": len(data.holdout.val),
+            "accelerator": resolve_accelerator(config.execution.accelerator),
+            "threads": torch.get_num_threads(),
+        }
+        document = {
+            "parameters": config.flat(),
+            "fingerprint": config.fingerprint(),
+            "dataset_hash": data.hash,
+            "seeds": seeds,
+            "resolved": resolved,
+            "provenance": {"train": dict(data.train.provenance), "test": dict(data.test.provenance)},
+        }
+        write_json(self.folder / "config.json", document)
+        self.record.log_params({f"resolved/{name}": default_text(value) for name, value in resolved.items()})
+        for context, scan, index in (
+            ("training", data.train, data.holdout.train),
+            ("validation", data.val, data.holdout.val),
+            ("test", data.test, range(data.test.grid.patterns)),
+        ):
+            self.record.log_dataset(
+                name=f"{config.data.object}-N{config.data.N}-{config.data.probe}",
+                digest=data.hash,
+                context=context,
+                shape=(len(index), *scan.amplitude_nCNN.shape[1:]),
+                source=scan.content_hash,
+            )
+
+    def _judge(self, result: TrainingResult, floors: Floors) -> Verdict:
+        nonfinite = result.nonfinite_step
+        if nonfinite is None and not math.isfinite(result.last.loss):
+            nonfinite = len(result.trace)
+        verdict = judge(
+            nonfinite_step=nonfinite,
+            val_last=result.last.loss,
+            floor=floors.best,
+            contrast=result.last.contrast,
+            contrast_of_truth=self.data.contrast_of_truth(),
+        )
+        write_json(self.folder / "verdict.json", finite(verdict.as_json()))
+        self.record.set_tags(
+            {"verdict": verdict.name}
+            | ({} if verdict.onset_step is None else {"verdict.onset_step": str(verdict.onset_step)})
+        )
+        return verdict
+
+    def _score(self, result: TrainingResult, floors: Floors, verdict: Verdict) -> None:
+        config, folder = self.config, self.folder
+        generators = scored_generators(config, result, self.checkpoints)
+        evaluations = score(generators, self.data.test, result.device)
+        stats = training_stats(result)
+        write_training(folder, result.trace, result.history, result.initial)
+        write_json(folder / "stats.json", finite(stats))
+        write_json(folder / "metrics.json", scores_json(evaluations) | {"floors": asdict(floors)})
+        write_figures(folder, evaluations, result.trace, result.history, floors.best)
+        summary = summary_text(config, verdict, stats, floors.best, evaluations, self.data.hash)
+        (folder / "summary.md").write_text(summary)
+        self.record.set_tags({"mlflow.note.content": summary})
+        self.record.log_metrics(metrics_for_store(evaluations) | _end_metrics(stats, floors), step=len(result.trace))
+        log_model(self.record, next(iter(generators.values())), folder / "config.json", self.data.test)
+
+
+def _end_metrics(stats: Mapping[str, Any], floors: Floors) -> dict[str, float]:
+    """Scalars that `compare` and the UI's table read."""
+    points = {f"floor/{name}": value for name, value in asdict(floors).items()}
+    for name in ("best", "last"):
+        if stats["val"][name] is not None:
+            points[f"val/loss_{name}"] = stats["val"][name]
+            points[f"val/skill_{name}"] = 1 - stats["val"][name] / floors.best
+    if stats["grad_norm"]["preclip"] is not None:
+        points |= {f"grad_norm/preclip_{name}": value for name, value in stats["grad_norm"]["preclip"].items()}
+    points["time/training_seconds"] = stats["seconds"]
+    return {name: value for name, value in points.items() if math.isfinite(value)}

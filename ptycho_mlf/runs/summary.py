@@ -1,0 +1,66 @@
+"""summary.md: what a person reads first; also the description of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ptycho_mlf.config import RunConfig
+from ptycho_mlf.evaluation.evaluate import Evaluation
+from ptycho_mlf.telemetry.verdict import Verdict
+
+from .scoring import Weights
+
+_SHOWN = {
+    "ssim_amp": "SSIM amplitude",
+    "ssim_phase": "SSIM phase",
+    "mae_amp": "MAE amplitude",
+    "mae_phase": "MAE phase, rad",
+    "psnr_amp": "PSNR amplitude, dB",
+    "pearson_amp": "Pearson amplitude",
+    "frc50_complex": "FRC 0.5 crossing, cycles/px",
+    "amplitude_factor": "amplitude factor of the alignment",
+}
+
+
+def summary_text(
+    config: RunConfig,
+    verdict: Verdict,
+    stats: Mapping[str, Any],
+    floor: float,
+    evaluations: Mapping[Weights, Evaluation],
+    dataset_hash: str,
+) -> str:
+    """Markdown."""
+    model, training, val = config.model, config.training, stats["val"]
+    lines = [
+        f"**{verdict.name}**: {verdict.sentence}",
+        "",
+        f"{model.architecture}, {model.fno_blocks} blocks, width {model.width}, {stats['parameters']['real']:,} real "
+        f"parameters; {training.optimizer} at {training.learning_rate:g}, {training.scheduler}, "
+        f"clip {training.clip_algorithm}; seed {training.seed}; {stats['epochs']} epochs, {stats['steps']} steps "
+        f"on {stats['device']} in {stats['seconds']:.0f} s; dataset `{dataset_hash}`.",
+        "",
+        "| validation | loss | skill |",
+        "|---|---|---|",
+        f"| before training | {val['initial']:.4f} | |",
+        *(_val_row(name, val[name], floor) for name in ("best", "last") if val[name] is not None),
+        f"| best constant object | {floor:.4f} | 0 |",
+        "",
+        "| test object | " + " | ".join(evaluations) + " | constant |",
+        "|---|" + "---|" * (len(evaluations) + 1),
+    ]
+    for name, label in _SHOWN.items():
+        cells = [_cell(evaluation, name) for evaluation in evaluations.values()]
+        constant = next(iter(evaluations.values())).metrics.get(f"constant_{name}")
+        lines.append(f"| {label} | " + " | ".join([*cells, "" if constant is None else f"{constant:.4f}"]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _val_row(name: str, loss: float, floor: float) -> str:
+    return f"| {name} | {loss:.4f} | {1 - loss / floor:.3f} |"
+
+
+def _cell(evaluation: Evaluation, name: str) -> str:
+    value = evaluation.metrics[name]
+    return evaluation.reasons[name] if value is None else f"{value:.4f}"

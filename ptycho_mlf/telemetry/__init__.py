@@ -1,0 +1,1 @@
+"""What is seen of a training: step trace, signals of collapse, verdict. Functions on tensors, traces and modules."""

@@ -1,0 +1,1 @@
+"""From a scan and a generator to trained weights: data module, optimizers, schedules, clipping, Lightning module."""

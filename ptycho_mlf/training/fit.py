@@ -1,0 +1,154 @@
+"""Train one generator: compose module, data and trainer, and return what is known at the end."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning as L
+import torch
+from torch import nn
+
+from ptycho_mlf.config import InputError, RunConfig
+from ptycho_mlf.config.streams import stream_seed
+from ptycho_mlf.generators import build_generator
+from ptycho_mlf.physics.model_probe import model_probe
+from ptycho_mlf.physics.objective import Objective
+from ptycho_mlf.scan import Scan
+from ptycho_mlf.telemetry.trace import Rows
+
+from .checkpoints import BestAndLast
+from .data_module import ScanDataModule
+from .holdout import Holdout
+from .module import PtychoModule
+from .progress import Progress
+from .recorder import EpochRow, Observer, Recorder
+from .validation import Validation
+
+FIXED_ORDER_SEED = 42
+"""What the earlier study seeded the order with whatever the run seed (seed_scope=weights)."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """The end of a training."""
+
+    trace: Rows
+    initial: Validation
+    """Validation before the first step."""
+    last: Validation
+    """Validation of the last weights."""
+    history: list[EpochRow]
+    generator: nn.Module
+    """The generator with its last weights, on the CPU."""
+    best_epoch: int | None
+    nonfinite_step: int | None
+    device: str
+
+
+def resolve_accelerator(accelerator: str) -> str:
+    """`cpu` or `cuda`.
+
+    Raises:
+        InputError: CUDA is asked for and there is none.
+    """
+    available = torch.cuda.is_available()
+    if accelerator == "cuda" and not available:
+        raise InputError("accelerator=cuda: torch sees no CUDA device here; use auto or cpu")
+    return "cuda" if available and accelerator != "cpu" else "cpu"
+
+
+def order_seed(config: RunConfig) -> int:
+    """The seed of the shuffle in force."""
+    return config.training.seed if config.replication.seed_scope == "all" else FIXED_ORDER_SEED
+
+
+def weights_seed(config: RunConfig) -> int:
+    """The integer that seeds the initial weights."""
+    return stream_seed(config.training.seed, "weights")
+
+
+def fit(
+    config: RunConfig, train: Scan, holdout: Holdout, val: Scan, folder: Path, observer: Observer
+) -> TrainingResult:
+    """Train and keep the best and last weights under `folder`.
+
+    Args:
+        config: the run.
+        train: the train scan.
+        holdout: its train and validation patterns.
+        val: the scan validation patterns come from.
+        folder: where `best.ckpt` and `last.ckpt` go.
+        observer: is told of steps and epochs.
+
+    Raises:
+        InputError: no such device.
+    """
+    module = _module(config, train)
+    data = ScanDataModule(
+        train,
+        holdout,
+        val,
+        batch_size=config.training.batch_size,
+        order_seed=order_seed(config),
+        with_truth=config.training.loss == "supervised",
+    )
+    checkpoints, progress = BestAndLast(folder), Progress(config.training.epochs)
+    recorder = Recorder(checkpoints, progress, observer)
+    trainer = _trainer(config, [progress, recorder])
+    with warnings.catch_warnings():
+        # The patterns are in memory already: worker processes would only copy them.
+        warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        trainer.validate(module, datamodule=data, verbose=False)
+        initial = _taken(module)
+        trainer.fit(module, datamodule=data)
+        if module.trace.nonfinite_step is not None:
+            # The epoch was cut short: what the frozen weights predict has not been looked at.
+            trainer.validate(module, datamodule=data, verbose=False)
+    return TrainingResult(
+        trace=module.trace.rows(),
+        initial=initial,
+        last=_taken(module),
+        history=recorder.history,
+        generator=module.model.cpu(),
+        best_epoch=checkpoints.best_epoch,
+        nonfinite_step=module.trace.nonfinite_step,
+        device=str(trainer.strategy.root_device),
+    )
+
+
+def _taken(module: PtychoModule) -> Validation:
+    if module.validation is None:
+        raise RuntimeError("the validation loop did not run")
+    return module.validation
+
+
+def _module(config: RunConfig, train: Scan) -> PtychoModule:
+    generator = build_generator(config.model, train.N, train.channels, weights_seed(config))
+    probe = model_probe(train.probe_PNN, train.probe_norm, config.replication.probe_for_model)
+    objective = Objective(config.training, train.intensity_scale)
+    return PtychoModule(config, generator, probe, objective, train.offsets_C2)
+
+
+def _trainer(config: RunConfig, callbacks: list[L.Callback]) -> L.Trainer:
+    accelerator = resolve_accelerator(config.execution.accelerator)
+    # Lightning's notes on devices and its advertisements are not about this run.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    if config.execution.threads:
+        torch.set_num_threads(config.execution.threads)
+    return L.Trainer(
+        accelerator=accelerator,
+        devices=1,
+        precision="bf16-mixed" if config.training.precision == "bf16" else "32-true",
+        max_epochs=config.training.epochs,
+        callbacks=callbacks,
+        # The same trace again on the same machine: on a CPU the kernels are deterministic anyway.
+        deterministic="warn" if accelerator == "cuda" else None,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )

@@ -1,0 +1,164 @@
+"""The Lightning module: one optimizer step from patterns to weights, and what is seen of it.
+
+Order of a step: zero grad, forward, loss, backward, pre-clip norm, clip, post-clip norm, optimizer step, schedule step,
+record. Nothing in it reads the device.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+
+from ptycho_mlf.config import RunConfig
+from ptycho_mlf.generators import head_parameters, unit_axes
+from ptycho_mlf.physics.far_field import far_field_amplitude
+from ptycho_mlf.physics.losses import mae
+from ptycho_mlf.physics.objective import Objective
+from ptycho_mlf.physics.reassembly import reassemble
+from ptycho_mlf.telemetry.trace import StepTrace
+from ptycho_mlf.telemetry.update_norm import norm, update_norm
+
+from .clipping import Clipper, build_clipper
+from .data_module import Batch, ScanDataModule
+from .optimizer import build_optimizer, masked_step
+from .schedule import build_schedule
+from .validation import Validation, ValidationMeter
+
+
+class PtychoModule(L.LightningModule):
+    """A generator trained through the far field on diffraction amplitudes alone."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        generator: nn.Module,
+        probe: Tensor,
+        objective: Objective,
+        offsets_C2: NDArray[np.int32],
+    ) -> None:
+        """Compose the parts.
+
+        Args:
+            config: the run.
+            generator: (B, C, N, N) amplitudes to (B, C, N, N) complex objects.
+            probe: (1, 1, P, N, N) complex, the model's probe.
+            objective: the configured loss.
+            offsets_C2: corners of a group's patches relative to the first, px.
+        """
+        super().__init__()
+        self.automatic_optimization = False
+        self.config = config
+        self.model = generator
+        self.objective = objective
+        self.probe: Tensor
+        self.offsets_C2 = offsets_C2
+        self.register_buffer("probe", probe, persistent=False)
+        self.steps_taken = 0
+        self.validation: Validation | None = None
+        self._losses: list[Tensor] = []
+
+    def forward(self, amplitude_BCNN: Tensor) -> Tensor:
+        """Patterns to complex objects, (B, C, N, N)."""
+        return self.model(amplitude_BCNN)
+
+    def predict_amplitude(self, object_BCNN: Tensor) -> Tensor:
+        """Objects to far-field amplitudes, (B, C, N, N)."""
+        if object_BCNN.shape[1] > 1:
+            object_BCNN = reassemble(object_BCNN, self.offsets_C2)
+        gain = float(len(object_BCNN)) if self.config.replication.physics_gain == "batch_size" else 1.0
+        return far_field_amplitude(object_BCNN, self.probe, gain)
+
+    def configure_optimizers(self) -> Any:
+        """Optimizer and schedule; they are stepped in `training_step`."""
+        steps = len(self._data.train_dataloader())
+        optimizer = build_optimizer(self.config.training, self.model.parameters())
+        in_force = self.config.replication.schedule_in_force
+        schedule = build_schedule(self.config.training, optimizer, steps_per_epoch=steps, in_force=in_force)
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def on_fit_start(self) -> None:
+        """Everything that needs the device."""
+        params = dict(self.model.named_parameters())
+        self.clipper: Clipper = build_clipper(
+            self.config.training, params, unit_axes(self.model), head_parameters(self.model)
+        )
+        self.trace = StepTrace(self.device)
+        self._frozen = torch.zeros((), device=self.device)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """One step."""
+        optimizer, schedule = self._optimizer, self._schedule
+        optimizer.zero_grad(set_to_none=True)
+        amplitude, truth = batch["amplitude"], batch["truth"]
+        object_BCNN = self(amplitude)
+        loss = self.objective(object_BCNN, self.predict_amplitude(object_BCNN), amplitude, truth)
+        self.manual_backward(loss)
+
+        params = [p for p in self.model.parameters() if p.grad is not None]
+        preclip = norm([p.grad for p in params if p.grad is not None])
+        # From the first non-finite step on the weights stay as they are.
+        finite = loss.detach().isfinite() & preclip.isfinite()
+        self._frozen = torch.maximum(self._frozen, (~finite).float())
+        clipped = self.clipper(preclip)
+        weights = norm([p.detach() for p in params])
+        lr = float(optimizer.param_groups[0]["lr"])
+        masked_step(optimizer, self._frozen)
+        ratio = update_norm(optimizer) / weights
+        if isinstance(schedule, LambdaLR):
+            schedule.step()
+        self.trace.record(
+            self.steps_taken,
+            self.current_epoch,
+            lr,
+            loss=loss,
+            grad_norm_preclip=preclip,
+            grad_norm_postclip=clipped.postclip_norm,
+            clip_fraction=clipped.fraction,
+            update_ratio=ratio,
+        )
+        self.steps_taken += 1
+
+    def on_validation_epoch_start(self) -> None:
+        """Start the accumulators."""
+        self._meter = ValidationMeter(self.probe, self.config.model.output_mode)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add one batch: the loss is always `mae`, whatever the training minimises."""
+        amplitude = batch["amplitude"]
+        object_BCNN = self(amplitude)
+        self._meter.update(object_BCNN, mae(self.predict_amplitude(object_BCNN), amplitude))
+
+    def on_validation_epoch_end(self) -> None:
+        """Read the accumulators; a plateau schedule looks at them."""
+        self.validation = self._meter.result()
+        if self.trainer.state.fn == "fit" and isinstance(self._schedule, ReduceLROnPlateau):
+            self._schedule.step(self.validation.loss)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the clipper's statistics."""
+        checkpoint["clipper"] = self.clipper.state_dict()
+        checkpoint["steps_taken"] = self.steps_taken
+
+    def batch_sizes(self, steps: int) -> list[int]:
+        """Patterns in each of the first steps of an epoch."""
+        size, patterns = self.config.training.batch_size, len(self._data.train_set)
+        return [min(size, patterns - size * k) for k in range(steps)]
+
+    @property
+    def _data(self) -> ScanDataModule:
+        return self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+
+    @property
+    def _optimizer(self) -> Optimizer:
+        return self.trainer.optimizers[0]
+
+    @property
+    def _schedule(self) -> LambdaLR | ReduceLROnPlateau:
+        return self.trainer.lr_scheduler_configs[0].scheduler  # pyright: ignore[reportReturnType]

@@ -1,0 +1,47 @@
+"""Optimizers, and a step that a device-side mask can turn into no step at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
+from ptycho_mlf.config import TrainingConfig
+
+
+def build_optimizer(training: TrainingConfig, params: Iterable[nn.Parameter]) -> Optimizer:
+    """The configured optimizer, fused: its kernels accept a mask on the device (`masked_step`).
+
+    adam: weight decay as L2 gradient; adamw: decoupled; sgd: Nesterov when momentum > 0. eps is 1e-8.
+    """
+    groups = _decay_groups(training, list(params))
+    betas = (training.beta1, training.beta2)
+    common: dict[str, Any] = {"lr": training.learning_rate, "weight_decay": training.weight_decay, "fused": True}
+    if training.optimizer == "sgd":
+        return SGD(groups, momentum=training.momentum, nesterov=training.momentum > 0, **common)
+    kind = Adam if training.optimizer == "adam" else AdamW
+    return kind(groups, betas=betas, eps=1e-8, **common)
+
+
+def masked_step(optimizer: Optimizer, frozen: Tensor) -> None:
+    """One optimizer step, or none at all where `frozen` is 1.
+
+    Args:
+        optimizer: made by `build_optimizer`.
+        frozen: float scalar on the device, 0 or 1. It is never read by the host: this is the mask that
+            mixed-precision scalers use to skip a step whose gradients overflowed.
+    """
+    optimizer.grad_scale = None  # pyright: ignore[reportAttributeAccessIssue]
+    optimizer.found_inf = frozen  # pyright: ignore[reportAttributeAccessIssue]
+    optimizer.step()
+
+
+def _decay_groups(training: TrainingConfig, params: list[nn.Parameter]) -> list[dict[str, Any]]:
+    if not training.decay_exclude_1d:
+        return [{"params": params}]
+    return [
+        {"params": [p for p in params if p.ndim > 1]},
+        {"params": [p for p in params if p.ndim <= 1], "weight_decay": 0.0},
+    ]

@@ -1,0 +1,74 @@
+"""The progress bar: one over all steps, with loss, gradient norm, epoch and time left."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import lightning as L
+import torch
+from tqdm import tqdm
+
+from ptycho_mlf.telemetry.trace import Rows
+
+_ANNOUNCE_AFTER = 5
+"""Steps after which the duration is estimated; the first one is slow."""
+_ANNOUNCE_FROM = 60.0
+"""Shortest training, in seconds, whose duration is announced."""
+
+
+class Progress(L.Callback):
+    """Shows values the host already has, so that nothing waits for the device."""
+
+    def __init__(self, epochs: int) -> None:
+        self._epochs = epochs
+        self._started = 0.0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Open the bar."""
+        self._bar = tqdm(
+            total=int(trainer.estimated_stepping_batches),
+            unit="step",
+            file=sys.stderr,
+            dynamic_ncols=True,
+            # A log file gets a line now and then, a terminal a smooth bar.
+            mininterval=0.2 if sys.stderr.isatty() else 10.0,
+        )
+        self._on_cpu = pl_module.device.type == "cpu"
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """One step further."""
+        self._bar.update()
+        if not self._on_cpu:
+            return
+        if self._bar.n == 1:
+            self._started = time.monotonic()
+        elif self._bar.n == _ANNOUNCE_AFTER:
+            seconds = (time.monotonic() - self._started) / (_ANNOUNCE_AFTER - 1)
+            if seconds * self._bar.total > _ANNOUNCE_FROM:
+                threads = torch.get_num_threads()
+                duration = tqdm.format_interval(seconds * self._bar.total)
+                self._bar.write(
+                    f"Training takes about {duration} h:min:s on this CPU: "
+                    f"{self._bar.total} steps of {seconds:.2f} s, {threads} threads.",
+                    file=sys.stderr,
+                )
+
+    def show(self, rows: Rows, val_loss: float) -> None:
+        """Show the last flushed step and the last validation."""
+        if len(rows):
+            self._bar.set_description(f"epoch {int(rows['epoch'][-1]) + 1}/{self._epochs}", refresh=False)
+            norm = f"{rows['grad_norm_preclip'][-1]:.3g}"
+            self._bar.set_postfix(loss=f"{rows['loss'][-1]:.4f}", grad_norm=norm, val=f"{val_loss:.4f}", refresh=False)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Close the bar."""
+        self._bar.close()
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Close the bar where it stands."""
+        if hasattr(self, "_bar"):
+            self._bar.close()
