@@ -1,11 +1,16 @@
 """The published numbers this package has to reproduce, one item per number in acceptance.json."""
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
+from ptycho_mlf.config import DataConfig
+from ptycho_mlf.scan import Scan
+from ptycho_mlf.simulation import simulate
 
 
 class Expected(NamedTuple):
@@ -55,3 +60,14 @@ def _leaves(name: str, want: Any, got: Any):
 @pytest.fixture(scope="session")
 def acceptance() -> Acceptance:
     return Acceptance(Path(__file__).with_name("acceptance.json"))
+
+
+@pytest.fixture(scope="session")
+def simulated():
+    """Takes data settings, gives the train and the test scan; the last two data sets are kept for the next test."""
+
+    @functools.lru_cache(maxsize=2)
+    def scans(**settings: Any) -> tuple[Scan, Scan]:
+        return simulate(DataConfig(**settings))
+
+    return scans
