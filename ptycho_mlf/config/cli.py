@@ -35,7 +35,10 @@ class EntryCommand(click.Command):
     ) -> NoReturn:
         """Run the command and exit."""
         try:
-            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+            code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        except click.Abort:
+            click.echo("interrupted", err=True)
+            sys.exit(130)
         except click.UsageError as error:
             self.refuse(error.format_message())
         except InputError as error:

@@ -92,11 +92,16 @@ class TrainingConfig(Section):
         """Rules between the fields.
 
         Raises:
-            InputError: a warm-up as long as the training, or a plateau floor above the learning rate.
+            InputError: a warm-up as long as the training, a plateau floor above the learning rate, or a decay
+                that would turn the weights over in one step.
         """
         if self.scheduler == "WarmupCosine" and self.warmup_epochs >= self.epochs:
             raise InputError(f"lr_warmup_epochs={self.warmup_epochs}: must be less than epochs={self.epochs}")
         if self.scheduler == "ReduceLROnPlateau" and self.plateau_min_lr > self.learning_rate:
             raise InputError(
                 f"plateau_min_lr={self.plateau_min_lr:g}: must not exceed learning_rate={self.learning_rate:g}"
+            )
+        if self.optimizer != "adam" and self.learning_rate * self.weight_decay >= 1:
+            raise InputError(
+                f"weight_decay={self.weight_decay:g}: times learning_rate={self.learning_rate:g} it must stay below 1"
             )
