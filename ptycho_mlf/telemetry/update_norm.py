@@ -67,7 +67,7 @@ def _updates(optimizer: Optimizer, group: dict[str, Any], params: list[Tensor]) 
 def _adam_steps(optimizer: Optimizer, group: dict[str, Any], params: list[Tensor]) -> list[Tensor]:
     beta1, beta2 = group["betas"]
     state = [optimizer.state[p] for p in params]
-    count = state[0]["step"]
+    count = state[0]["step"].double()  # 1 - beta2 loses four digits in single precision.
     denominator = list(torch._foreach_sqrt([s["exp_avg_sq"] for s in state]))
     torch._foreach_div_(denominator, (1 - beta2**count).sqrt())
     torch._foreach_add_(denominator, group["eps"])

@@ -28,13 +28,17 @@ def test_every_parameter_reaches_the_command_line_with_its_default(entry: str):
     defaults = {name: str(spec["default"]) for name, spec in declared["parameters"].items()}
     assert list(defaults) == [name for _, name, _ in parameters()]
     # What MLflow would put on the command line parses back to the defaults.
-    assert RunConfig.from_flat({n: v.lower() if v in ("True", "False") else v for n, v in defaults.items()}) == RunConfig()
+    assert (
+        RunConfig.from_flat({n: v.lower() if v in ("True", "False") else v for n, v in defaults.items()}) == RunConfig()
+    )
     for name in defaults:
         assert f"--{name} {{{name}}}" in declared["command"]
 
 
 def test_both_spellings_of_every_option():
-    spellings = {name: param.opts for param in stage_a.params if isinstance(param, click.Option) and (name := param.name)}
+    spellings = {
+        name: param.opts for param in stage_a.params if isinstance(param, click.Option) and (name := param.name)
+    }
     for _, name, _ in parameters():
         assert set(spellings[name]) == {f"--{name}", f"--{name.replace('_', '-')}"}
 
@@ -50,7 +54,7 @@ def test_every_parameter_has_help():
 
 
 def test_conda_and_constraints_pin_the_same_versions():
-    pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split() if "==" in line)
+    pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
     conda = yaml.safe_load((ROOT / "conda.yaml").read_text())
     (pip,) = [entry["pip"] for entry in conda["dependencies"] if isinstance(entry, dict)]
     conda_pins = dict(line.split("==") for line in pip)

@@ -19,7 +19,10 @@ REFUSED = {
     "text or number": ({"lr_warmup_epochs": "soon"}, "lr_warmup_epochs=soon: must be auto or a whole number >= 0"),
     "fraction": ({"epochs": "2.5"}, "epochs=2.5: "),
     "several": ({"N": "63", "size": "no"}, "(and 1 more)"),
-    "unused by optimizer": ({"optimizer": "sgd", "beta1": "0.8"}, "beta1=0.8: nothing uses it here; it needs optimizer"),
+    "unused by optimizer": (
+        {"optimizer": "sgd", "beta1": "0.8"},
+        "beta1=0.8: nothing uses it here; it needs optimizer",
+    ),
     "unused momentum": ({"momentum": "0.8"}, "needs optimizer=sgd"),
     "unused by schedule": ({"scheduler": "Default", "lr_min_ratio": "0.2"}, "needs scheduler=WarmupCosine"),
     "unused clip value": ({"clip_value": "1.0"}, "needs clip_algorithm=norm|value|agc|agc_per_tensor|zclip"),
@@ -54,8 +57,10 @@ def test_a_wrong_value_is_refused_in_one_line(case: str):
 
 @pytest.mark.parametrize(
     ("architecture", "N", "deepest"),
-    [("hybrid", 32, 6), ("hybrid", 64, 7), ("hybrid", 128, 8), ("hybrid", 48, 5)]
-    + [("stable_hybrid", 32, 5), ("stable_hybrid", 64, 6), ("stable_hybrid", 128, 7), ("stable_hybrid", 48, 5)],
+    [
+        *(("hybrid", 32, 6), ("hybrid", 64, 7), ("hybrid", 128, 8), ("hybrid", 48, 5)),
+        *(("stable_hybrid", 32, 5), ("stable_hybrid", 64, 6), ("stable_hybrid", 128, 7), ("stable_hybrid", 48, 5)),
+    ],
 )
 def test_the_depth_limit_is_where_pixels_run_out(architecture: str, N: int, deepest: int):
     values = {"architecture": architecture, "N": N, "residual": "layerscale"}
