@@ -38,7 +38,7 @@ class Truth:
     objects_ISS: NDArray[np.complex64]
     """Whole objects, amplitude * exp(i * phase), amplitude in object units."""
     norm_Y: float
-    """Object units per normalised unit (simulation.md section 4)."""
+    """Object units per normalised unit: mean over the patches of the largest amplitude in each."""
     has_phase: bool
     """False for real objects: every phase metric is then vacuous."""
 

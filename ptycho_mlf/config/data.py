@@ -12,9 +12,9 @@ from .knob import Section, UsedIf, knob, when
 
 BUILT_IN_PROBES = ("zone_plate", "disk")
 GROUP_OFFSET = 4
-"""Distance in px between the patches of a gridsize-2 group (simulation.md section 3)."""
+"""Distance in px between the patches of a gridsize-2 group."""
 PROBE_SCALE = 4.0
-"""1 / mean of the simulated probe's masked amplitude (simulation.md section 5.4)."""
+"""1 / mean of the simulated probe's masked amplitude."""
 
 
 def _whole(value: object) -> object:
@@ -91,7 +91,7 @@ class DataConfig(Section):
 
     @property
     def val_rows(self) -> int:
-        """Held-out scan rows of every train object (training.md section 7)."""
+        """Held-out scan rows of every train object: at the end of its scan."""
         return math.ceil(self.val_fraction * self.rows("train") - 1e-9)
 
     def check(self, val_source: str) -> None:

@@ -56,7 +56,7 @@ class ModelConfig(Section):
     )
 
     def depth_limit(self, N: int) -> int | None:
-        """Most `fno_blocks` that a pattern of side N allows, or None without a limit (generators.md section 5).
+        """Most `fno_blocks` that a pattern of side N allows, or None without a limit.
 
         n levels need n - 1 halvings of N, each exact; an instance norm needs more than one pixel.
         """

@@ -8,7 +8,7 @@ from .knob import Section, UsedIf, knob
 
 
 class ReplicationConfig(Section):
-    """One switch per confound (studies.md section 3)."""
+    """One switch per confound."""
 
     physics_gain: Literal["unit", "batch_size"] = knob(
         "unit", "batch_size multiplies the predicted amplitude by the size of the batch.", replication=True

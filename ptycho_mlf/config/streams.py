@@ -11,7 +11,7 @@ _INDEX: dict[Stream, int] = {"weights": 0, "order": 1, "geometry": 2, "noise": 3
 
 
 def seed_sequence(seed: int, stream: Stream, *child: int) -> np.random.SeedSequence:
-    """Entropy = seed, spawn key = (stream index, *child) (training.md section 6)."""
+    """Entropy = seed, spawn key = (stream index, *child)."""
     return np.random.SeedSequence(entropy=seed, spawn_key=(_INDEX[stream], *child))
 
 

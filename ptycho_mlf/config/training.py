@@ -10,7 +10,7 @@ from .errors import InputError
 from .knob import Section, UsedIf, knob, when
 
 CLIP_DEFAULTS = {"norm": 1.0, "value": 1.0, "agc": 0.01, "agc_per_tensor": 0.01, "zclip": 2.5}
-"""What clip_value = 0 stands for (training.md section 4)."""
+"""What clip_value = 0 stands for."""
 
 _ADAM = when(optimizer=("adam", "adamw"))
 _WARMUP = when(scheduler="WarmupCosine")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ptycho_mlf.config import RunConfig
-from ptycho_mlf.physics.floor import ConstantObject, Floors, constant_object_floors
+from ptycho_mlf.physics.floor import Floors, constant_object_floors, fit_train_constant
 from ptycho_mlf.scan import Scan
 from ptycho_mlf.simulation import load_or_simulate
 from ptycho_mlf.telemetry.contrast import Contrast
@@ -31,9 +31,9 @@ class RunData:
 
     def floors(self, batch_size: int) -> Floors:
         """What a constant object scores on the validation patterns, batched as in training."""
-        train = ConstantObject(self.train.amplitude_nCNN[self.holdout.train], self.train.probe_PNN, batch_size).fit()
-        val = ConstantObject(self.val.amplitude_nCNN[self.holdout.val], self.val.probe_PNN, batch_size)
-        return constant_object_floors(val, train)
+        probe = self.train.probe_PNN
+        train = fit_train_constant(self.train.amplitude_nCNN[self.holdout.train], probe, batch_size)
+        return constant_object_floors(self.val.amplitude_nCNN[self.holdout.val], probe, batch_size, train)
 
     def contrast_of_truth(self) -> Contrast | None:
         """The contrast of the true validation objects."""

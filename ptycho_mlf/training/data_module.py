@@ -105,9 +105,13 @@ class ScanDataModule(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled batches."""
-        order = BatchOrder(len(self.train_set), self._batch_size, self._order_seed)
-        return DataLoader(self.train_set, sampler=order, batch_size=None)
+        return _loader(self.train_set, BatchOrder(len(self.train_set), self._batch_size, self._order_seed))
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Batches in natural order."""
-        return DataLoader(self.val_set, sampler=BatchOrder(len(self.val_set), self._batch_size), batch_size=None)
+        return _loader(self.val_set, BatchOrder(len(self.val_set), self._batch_size))
+
+
+def _loader(patches: PatchDataset, order: BatchOrder) -> DataLoader[Batch]:
+    # With a generator of its own the loader leaves torch's global random state alone.
+    return DataLoader(patches, sampler=order, batch_size=None, generator=torch.Generator())

@@ -101,6 +101,8 @@ def fit(
     with warnings.catch_warnings():
         # The patterns are in memory already: worker processes would only copy them.
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        # Lightning 2.6 uses a name that torch 2.13 retires.
+        warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
         trainer.validate(module, datamodule=data, verbose=False)
         initial = _taken(module)
         trainer.fit(module, datamodule=data)

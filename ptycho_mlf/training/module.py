@@ -68,10 +68,13 @@ class PtychoModule(L.LightningModule):
         """Patterns to complex objects, (B, C, N, N)."""
         return self.model(amplitude_BCNN)
 
+    def predict_object(self, amplitude_BCNN: Tensor) -> Tensor:
+        """Patterns to the objects that enter the exit waves: overlapping patches of a group are made to agree."""
+        object_BCNN = self(amplitude_BCNN)
+        return reassemble(object_BCNN, self.offsets_C2) if object_BCNN.shape[1] > 1 else object_BCNN
+
     def predict_amplitude(self, object_BCNN: Tensor) -> Tensor:
         """Objects to far-field amplitudes, (B, C, N, N)."""
-        if object_BCNN.shape[1] > 1:
-            object_BCNN = reassemble(object_BCNN, self.offsets_C2)
         gain = float(len(object_BCNN)) if self.config.replication.physics_gain == "batch_size" else 1.0
         return far_field_amplitude(object_BCNN, self.probe, gain)
 
@@ -97,7 +100,7 @@ class PtychoModule(L.LightningModule):
         optimizer, schedule = self._optimizer, self._schedule
         optimizer.zero_grad(set_to_none=True)
         amplitude, truth = batch["amplitude"], batch["truth"]
-        object_BCNN = self(amplitude)
+        object_BCNN = self.predict_object(amplitude)
         loss = self.objective(object_BCNN, self.predict_amplitude(object_BCNN), amplitude, truth)
         self.manual_backward(loss)
 
@@ -132,7 +135,7 @@ class PtychoModule(L.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add one batch: the loss is always `mae`, whatever the training minimises."""
         amplitude = batch["amplitude"]
-        object_BCNN = self(amplitude)
+        object_BCNN = self.predict_object(amplitude)
         self._meter.update(object_BCNN, mae(self.predict_amplitude(object_BCNN), amplitude))
 
     def on_validation_epoch_end(self) -> None:

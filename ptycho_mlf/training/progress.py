@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from typing import Any
@@ -50,10 +51,11 @@ class Progress(L.Callback):
             seconds = (time.monotonic() - self._started) / (_ANNOUNCE_AFTER - 1)
             if seconds * self._bar.total > _ANNOUNCE_FROM:
                 threads = torch.get_num_threads()
-                duration = tqdm.format_interval(seconds * self._bar.total)
+                minutes = math.ceil(seconds * self._bar.total / 60)
+                duration = f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
                 self._bar.write(
-                    f"Training takes about {duration} h:min:s on this CPU: "
-                    f"{self._bar.total} steps of {seconds:.2f} s, {threads} threads.",
+                    f"Training takes about {duration} on this CPU: "
+                    f"{self._bar.total} steps of {seconds:.2g} s, {threads} threads.",
                     file=sys.stderr,
                 )
 

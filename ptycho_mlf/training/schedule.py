@@ -41,6 +41,7 @@ def build_schedule(
             patience=training.plateau_patience,
             threshold=0.0,
             min_lr=training.plateau_min_lr,
+            eps=0.0,  # Otherwise torch ignores changes below 1e-8.
         )
 
     def factor(step: int) -> float:
