@@ -1,0 +1,29 @@
+"""From a model config to a seeded network."""
+
+from __future__ import annotations
+
+import torch
+
+from ..config import ModelConfig
+from .generator import Generator
+from .registry import generator_info
+
+
+def build_generator(model: ModelConfig, N: int, channels: int, seed: int) -> Generator:
+    """Build a generator with seeded initial weights; the global random state stays untouched.
+
+    Args:
+        model: architecture and size.
+        N: side of pattern and patch, px.
+        channels: patterns per sample, gridsize^2.
+        seed: of every initial parameter; the same seed gives bit-identical weights.
+
+    Raises:
+        InputError: a depth, cap or number of modes that N does not allow, or an unknown architecture.
+    """
+    model.check(N)
+    body = generator_info(model.architecture).body
+    with torch.random.fork_rng(devices=[]):
+        # Only the generator of the CPU: `torch.manual_seed` would seed those of the accelerators as well.
+        torch.default_generator.manual_seed(seed)
+        return Generator(model, N, channels, body(model, N))
