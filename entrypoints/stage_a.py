@@ -7,10 +7,11 @@ from typing import Any
 import click
 
 from ptycho_mlf.config import RunConfig
-from ptycho_mlf.config.cli import EntryCommand, config_options, given
+from ptycho_mlf.config.cli import config_options, given
+from ptycho_mlf.runs.command import RunCommand
 
 
-@click.command(cls=EntryCommand, context_settings={"max_content_width": 120})
+@click.command(cls=RunCommand, context_settings={"max_content_width": 120})
 @config_options
 def stage_a(**values: Any) -> None:
     """Train one generator on a simulated scan, score it on an unseen object, and record the run in MLflow."""

@@ -18,16 +18,15 @@ entry_points:
 _OTHERS = """\
 
   quickstart:
-    parameters:
-      epochs: {type: float, default: 5}
-    command: "python -m entrypoints.quickstart --epochs {epochs}"
+    command: "python -m entrypoints.quickstart"
 
   compare:
     parameters:
       experiment: {type: string, default: ""}
       runs: {type: string, default: ""}
+      parent: {type: string, default: ""}
       json: {type: string, default: "false"}
-    command: "python -m entrypoints.compare --experiment {experiment} --runs {runs} --json {json}"
+    command: "python -m entrypoints.compare --experiment {experiment} --runs {runs} --parent {parent} --json {json}"
 """
 
 

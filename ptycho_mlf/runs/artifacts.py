@@ -9,17 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from ptycho_mlf.evaluation.evaluate import Evaluation
-from ptycho_mlf.evaluation.figures import comparison_figure, frc_figure, history_figure
+from ptycho_mlf.evaluation.figures import comparison_figure, frc_figure, history_figure, save_figure
 from ptycho_mlf.telemetry.trace import Rows, write_trace
 from ptycho_mlf.training.recorder import EpochRow
 from ptycho_mlf.training.validation import Validation
 
 from .scoring import Weights
-
-_DPI = 130
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -54,9 +51,19 @@ def write_figures(
     """compare.png and history.png at the root, ring correlation and images under reconstruction/."""
     reconstruction = folder / "reconstruction"
     reconstruction.mkdir(exist_ok=True)
-    _save(comparison_figure(evaluations), folder / "compare.png")
-    _save(frc_figure(evaluations), reconstruction / "frc.png")
-    _save(history_figure(rows, history, floor), folder / "history.png")
+    save_figure(comparison_figure(evaluations), folder / "compare.png")
+    save_figure(frc_figure(evaluations), reconstruction / "frc.png")
+    history_plot = history_figure(
+        step=rows["step"],
+        train_loss=rows["loss"],
+        learning_rate=rows["lr"],
+        grad_norm_preclip=rows["grad_norm_preclip"],
+        grad_norm_postclip=rows["grad_norm_postclip"],
+        epoch_end_step=[row.step for row in history],
+        val_loss=[row.val_loss for row in history],
+        floor=floor,
+    )
+    save_figure(history_plot, folder / "history.png")
     for weights, evaluation in evaluations.items():
         aligned = evaluation.aligned
         if aligned is not None:
@@ -69,7 +76,3 @@ def write_figures(
                 error_amp=aligned.error("amp"),
                 error_phase=aligned.error("phase"),
             )
-
-
-def _save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, dpi=_DPI, metadata={"Software": None})

@@ -12,11 +12,9 @@ from typing import Any
 import torch
 
 from ptycho_mlf.config import RunConfig
-from ptycho_mlf.config.describe import default_text
 from ptycho_mlf.physics.floor import Floors
 from ptycho_mlf.telemetry.trace import Rows
 from ptycho_mlf.telemetry.verdict import Verdict, judge
-from ptycho_mlf.tracking.environment import environment_tags
 from ptycho_mlf.tracking.run_record import RunRecord
 from ptycho_mlf.tracking.store import connect
 from ptycho_mlf.training.fit import TrainingResult, fit, order_seed, resolve_accelerator, weights_seed
@@ -64,11 +62,10 @@ def run_stage_a(config: RunConfig, *, arm: str = "", parent_run_id: str | None =
         "fingerprint": config.fingerprint(),
         "dataset_hash": data.hash,
         "device": torch.cuda.get_device_name() if accelerator == "cuda" else "cpu",
-        **environment_tags(),
     }
-    params = {name: default_text(value) for name, value in config.flat().items()}
+    name = run_name(config, arm)
     with (
-        RunRecord.open(name=run_name(config, arm), tags=tags, params=params, parent_run_id=parent_run_id) as record,
+        RunRecord.open(name=name, tags=tags, params=config.flat(), parent_run_id=parent_run_id) as record,
         tempfile.TemporaryDirectory(prefix="ptycho_mlf-") as scratch,
     ):
         return RunOutcome(record.run_id, _Run(config, data, record, Path(scratch)).execute())
@@ -131,7 +128,7 @@ class _Run:
             "provenance": {"train": dict(data.train.provenance), "test": dict(data.test.provenance)},
         }
         write_json(self.folder / "config.json", document)
-        self.record.log_params({f"resolved/{name}": default_text(value) for name, value in resolved.items()})
+        self.record.log_params({f"resolved/{name}": value for name, value in resolved.items()})
         for context, scan, index in (
             ("training", data.train, data.holdout.train),
             ("validation", data.val, data.holdout.val),
@@ -142,7 +139,8 @@ class _Run:
                 digest=data.hash,
                 context=context,
                 shape=(len(index), *scan.amplitude_nCNN.shape[1:]),
-                source=scan.content_hash,
+                source=None,
+                profile={"content_hash": scan.content_hash, "mean_amplitude": float(scan.amplitude_nCNN.mean())},
             )
 
     def _judge(self, result: TrainingResult, floors: Floors) -> Verdict:
@@ -176,7 +174,9 @@ class _Run:
         (folder / "summary.md").write_text(summary)
         self.record.set_tags({"mlflow.note.content": summary})
         self.record.log_metrics(metrics_for_store(evaluations) | _end_metrics(stats, floors), step=len(result.trace))
-        log_model(self.record, next(iter(generators.values())), folder / "config.json", self.data.test)
+        weights, generator = next(iter(generators.items()))
+        step = stats["val"]["best_step"] if weights == "best" else len(result.trace)
+        log_model(self.record, generator, folder / "config.json", self.data.test, step)
 
 
 def _end_metrics(stats: Mapping[str, Any], floors: Floors) -> dict[str, float]:

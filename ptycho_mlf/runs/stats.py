@@ -27,6 +27,7 @@ def training_stats(result: TrainingResult) -> dict[str, Any]:
             "initial": result.initial.loss,
             "best": best.val_loss if best else None,
             "best_epoch": best.epoch if best else None,
+            "best_step": best.step if best else None,
             "last": result.last.loss,
         },
         "train": {
