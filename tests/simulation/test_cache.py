@@ -36,9 +36,10 @@ def test_what_is_loaded_is_what_was_simulated(tmp_path, caplog, settings):
         assert type(getattr(loaded, split).amplitude_nCNN) is np.ndarray
 
 
-def test_writing_into_a_loaded_array_does_not_reach_the_cache(tmp_path):
+def test_writing_into_a_loaded_array_does_not_reach_the_cache(tmp_path, caplog):
     load_or_simulate(SMALL, tmp_path).train.amplitude_nCNN[:] = 0
     assert load_or_simulate(SMALL, tmp_path).train.amplitude_nCNN.any()
+    assert not caplog.records
 
 
 def test_an_entry_holds_plain_files_and_a_readable_manifest(tmp_path):

@@ -37,7 +37,7 @@ _REFUSED = {
     "one of a stack": (_probe()[None], "shape is (1, 16, 16)"),
     "real": (np.abs(_probe()), "one complex array"),
     "nan": (_with(np.nan), "NaN or infinite"),
-    "inf": (_with(1j * np.inf), "NaN or infinite"),
+    "inf": (_with(complex(0, np.inf)), "NaN or infinite"),
     "zeros": (np.zeros((16, 16), complex), "all its values are zero"),
     "large": (_probe(34), "larger than N=32"),
 }
