@@ -41,12 +41,17 @@ def save_figure(figure: Figure, path: Path, dpi: int = 150) -> None:
     figure.savefig(path, dpi=dpi, metadata={"Software": None})
 
 
-def comparison_figure(best: Evaluation, last: Evaluation) -> Figure:
-    """Amplitude and phase of truth, best and last weights, and their errors, on colour scales shared by row."""
-    figure = _new_figure((14.2, 5.9))
-    grid = figure.subplots(2, 5, sharex=True, sharey=True)
+def comparison_figure(runs: Mapping[str, Evaluation]) -> Figure:
+    """Amplitude and phase of the truth, of each scored set of weights, and their errors; scales shared by row.
+
+    Args:
+        runs: "best" and "last" weights, or one of them.
+    """
+    columns = 1 + 2 * len(runs)
+    figure = _new_figure((3.2 + 2.2 * columns, 5.9))
+    grid = figure.subplots(2, columns, sharex=True, sharey=True)
     for axes, kind in zip(grid, ("amp", "phase"), strict=True):
-        _comparison_row(figure, list(axes), kind, {"best": best, "last": last})
+        _comparison_row(figure, list(axes), kind, runs)
     for axes in grid[:, 0]:
         axes.set_ylabel("row (px)", fontsize=LABEL)
     for axes in grid[-1]:
@@ -55,20 +60,21 @@ def comparison_figure(best: Evaluation, last: Evaluation) -> Figure:
 
 
 def _comparison_row(figure: Figure, axes: Sequence[Axes], kind: str, runs: Mapping[str, Evaluation]) -> None:
-    truth = runs["best"].constant.images(kind)[1]
+    first, images_end = next(iter(runs.values())), 1 + len(runs)
+    truth = first.constant.images(kind)[1]
     shown = {name: run.aligned for name, run in runs.items()}
     images = {name: None if pair is None else pair.images(kind)[0] for name, pair in shown.items()}
     errors = {name: None if pair is None else pair.error(kind) for name, pair in shown.items()}
     scale = _value_scale(truth, [image for image in images.values() if image is not None])
     error_scale = _error_scale([error for error in errors.values() if error is not None])
     _show(axes[0], truth, MAPS[kind], scale, f"truth, {NAMES[kind]}")
-    for panel, error_panel, (name, run) in zip(axes[1:3], axes[3:], runs.items(), strict=True):
+    for panel, error_panel, (name, run) in zip(axes[1:images_end], axes[images_end:], runs.items(), strict=True):
         why = run.reasons.get("amplitude_factor", "")
         _show(panel, images[name], MAPS[kind], scale, f"{name} weights\n{_score_line(run, kind)}", why)
         _show(error_panel, errors[name], MAPS["error"], error_scale, f"{name} − truth", why)
-    removed = f", {runs['best'].alignment_mode} removed" if kind == "phase" else ""
-    _colour_bar(figure, axes[:3], MAPS[kind], scale, f"{NAMES[kind]}{removed} ({UNITS[kind]})")
-    _colour_bar(figure, axes[3:], MAPS["error"], error_scale, f"{NAMES[kind]} error ({UNITS[kind]})")
+    removed = f", {first.alignment_mode} removed" if kind == "phase" else ""
+    _colour_bar(figure, axes[:images_end], MAPS[kind], scale, f"{NAMES[kind]}{removed} ({UNITS[kind]})")
+    _colour_bar(figure, axes[images_end:], MAPS["error"], error_scale, f"{NAMES[kind]} error ({UNITS[kind]})")
 
 
 def _colour_bar(figure: Figure, panels: Sequence[Axes], colours: str, scale: Normalize, label: str) -> None:
@@ -113,11 +119,14 @@ def _number(value: float | None) -> str:
     return "n/a" if value is None else f"{value:.3f}"
 
 
-def frc_figure(best: Evaluation, last: Evaluation) -> Figure:
-    """Fourier ring correlation with the truth of complex object, amplitude and phase, with the thresholds."""
+def frc_figure(runs: Mapping[str, Evaluation]) -> Figure:
+    """Fourier ring correlation with the truth of complex object, amplitude and phase, with the thresholds.
+
+    Args:
+        runs: "best" and "last" weights, or one of them.
+    """
     figure = _new_figure((13.2, 4.9))
     grid = figure.subplots(1, 3, sharex=True, sharey=True)
-    runs = {"best": best, "last": last}
     for axes, kind in zip(grid, ("complex", "amp", "phase"), strict=True):
         for name, run in runs.items():
             _frc_line(axes, kind, name, run)

@@ -16,8 +16,6 @@ from ptycho_mlf.telemetry.trace import Rows, write_trace
 from ptycho_mlf.training.recorder import EpochRow
 from ptycho_mlf.training.validation import Validation
 
-from .scoring import Weights
-
 
 def write_json(path: Path, value: Any) -> None:
     """Strict JSON: NaN and infinities are an error."""
@@ -46,7 +44,7 @@ def finite(value: Any) -> Any:
 
 
 def write_figures(
-    folder: Path, evaluations: Mapping[Weights, Evaluation], rows: Rows, history: list[EpochRow], floor: float
+    folder: Path, evaluations: Mapping[str, Evaluation], rows: Rows, history: list[EpochRow], floor: float
 ) -> None:
     """compare.png and history.png at the root, ring correlation and images under reconstruction/."""
     reconstruction = folder / "reconstruction"

@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import nn
 
@@ -18,12 +18,10 @@ from ptycho_mlf.training.fit import TrainingResult
 
 from .predict import predict
 
-Weights = Literal["best", "last"]
 
-
-def scored_generators(config: RunConfig, result: TrainingResult, checkpoints: Path) -> dict[Weights, nn.Module]:
+def scored_generators(config: RunConfig, result: TrainingResult, checkpoints: Path) -> dict[str, nn.Module]:
     """The generators to score: best first. `last` alone with score=last, or when no validation was finite."""
-    generators: dict[Weights, nn.Module] = {}
+    generators: dict[str, nn.Module] = {}
     if config.replication.score == "both" and result.best_epoch is not None:
         best = copy.deepcopy(result.generator)
         best.load_state_dict(generator_weights(checkpoints / "best.ckpt"))
@@ -32,12 +30,12 @@ def scored_generators(config: RunConfig, result: TrainingResult, checkpoints: Pa
     return generators
 
 
-def score(generators: dict[Weights, nn.Module], test: Scan, device: str) -> dict[Weights, Evaluation]:
+def score(generators: dict[str, nn.Module], test: Scan, device: str) -> dict[str, Evaluation]:
     """Predict the test scan with each and evaluate."""
     return {weights: evaluate(predict(generator, test, device), test) for weights, generator in generators.items()}
 
 
-def metrics_for_store(evaluations: Mapping[Weights, Evaluation]) -> dict[str, float]:
+def metrics_for_store(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:
     """What the tracking store gets: `test/<weights>/<name>`, without metrics that do not apply."""
     points: dict[str, float] = {}
     for weights, evaluation in evaluations.items():
@@ -48,6 +46,6 @@ def metrics_for_store(evaluations: Mapping[Weights, Evaluation]) -> dict[str, fl
     return points
 
 
-def scores_json(evaluations: Mapping[Weights, Evaluation]) -> dict[str, Any]:
+def scores_json(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
     """For metrics.json."""
     return {weights: evaluation.as_json() for weights, evaluation in evaluations.items()}

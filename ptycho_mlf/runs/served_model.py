@@ -14,6 +14,7 @@ import mlflow
 import numpy as np
 import torch
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from ptycho_mlf.config import RunConfig
@@ -33,7 +34,9 @@ class ObjectFromPattern(PythonModel):
         self.generator.load_state_dict(load_file(context.artifacts["weights"]))
 
     @torch.inference_mode()
-    def predict(self, context: PythonModelContext, model_input: Any, params: dict[str, Any] | None = None) -> Any:
+    def predict(
+        self, context: PythonModelContext, model_input: NDArray[np.float32], params: dict[str, Any] | None = None
+    ) -> NDArray[np.float32]:
         """Patterns to objects."""
         amplitude = torch.from_numpy(np.ascontiguousarray(model_input, np.float32))
         parts = [torch.view_as_real(self.generator(part)) for part in amplitude.split(_BATCH)]

@@ -9,8 +9,6 @@ from ptycho_mlf.config import RunConfig
 from ptycho_mlf.evaluation.evaluate import Evaluation
 from ptycho_mlf.telemetry.verdict import Verdict
 
-from .scoring import Weights
-
 _SHOWN = {
     "ssim_amp": "SSIM amplitude",
     "ssim_phase": "SSIM phase",
@@ -28,7 +26,7 @@ def summary_text(
     verdict: Verdict,
     stats: Mapping[str, Any],
     floor: float,
-    evaluations: Mapping[Weights, Evaluation],
+    evaluations: Mapping[str, Evaluation],
     dataset_hash: str,
 ) -> str:
     """Markdown."""

@@ -59,7 +59,7 @@ def overlaps(figure):
 
 @pytest.mark.parametrize("last", ["good", "constant", "broken"])
 def test_comparison_shows_both_kinds_on_shared_scales(runs, last):
-    figure = comparison_figure(runs["good"], runs[last])
+    figure = comparison_figure({"best": runs["good"], "last": runs[last]})
     shown = panels(figure)
     assert len(shown) == 10
     for row, kind in ((shown[:5], "amp"), (shown[5:], "phase")):
@@ -81,34 +81,40 @@ def test_comparison_shows_both_kinds_on_shared_scales(runs, last):
 
 
 def test_a_broken_prediction_says_so(runs):
-    texts = [text.get_text() for axes in panels(comparison_figure(runs["good"], runs["broken"])) for text in axes.texts]
+    texts = [
+        text.get_text()
+        for axes in panels(comparison_figure({"best": runs["good"], "last": runs["broken"]}))
+        for text in axes.texts
+    ]
     assert texts == ["no image:\nnonfinite"] * 4
-    comparison_figure(runs["broken"], runs["broken"]).draw_without_rendering()
+    comparison_figure({"best": runs["broken"], "last": runs["broken"]}).draw_without_rendering()
 
 
 def test_no_texts_overlap(runs):
-    assert not overlaps(comparison_figure(runs["good"], runs["broken"]))
-    assert not overlaps(frc_figure(runs["good"], runs["constant"]))
+    assert not overlaps(comparison_figure({"best": runs["good"], "last": runs["broken"]}))
+    assert not overlaps(frc_figure({"best": runs["good"], "last": runs["constant"]}))
     assert not overlaps(history_figure(**trace()))
 
 
 def test_real_object(make_scan, noisy):
     scan = make_scan(has_phase=False)
     result = evaluate(noisy(scan), scan)
-    assert panels(comparison_figure(result, result))[6].get_title().endswith("no scores: vacuous")
-    legends = [axes.get_legend().get_texts()[0].get_text() for axes in frc_figure(result, result).axes]
+    assert panels(comparison_figure({"best": result, "last": result}))[6].get_title().endswith("no scores: vacuous")
+    legends = [
+        axes.get_legend().get_texts()[0].get_text() for axes in frc_figure({"best": result, "last": result}).axes
+    ]
     assert legends[2] == "best weights: n/a (vacuous)"
 
 
 def test_frc_draws_the_curves_and_thresholds(runs):
-    figure = frc_figure(runs["good"], runs["constant"])
+    figure = frc_figure({"best": runs["good"], "last": runs["constant"]})
     curve = runs["good"].frc["amp"]
     lines = figure.axes[1].get_lines()
     np.testing.assert_array_equal(lines[0].get_xydata(), np.stack([curve.frequency, curve.correlation], axis=1))
     drawn = [tuple(line.get_ydata()) for line in lines]
     for name in ("0.5", "1/7", "half-bit"):
         assert tuple(curve.threshold(name)) in drawn
-    frc_figure(runs["broken"], runs["broken"]).draw_without_rendering()
+    frc_figure({"best": runs["broken"], "last": runs["broken"]}).draw_without_rendering()
 
 
 def test_history_keeps_every_spike_of_a_long_trace():
@@ -143,7 +149,7 @@ def test_history_of_a_run_that_died_at_once():
 
 def test_saved_bytes_are_reproducible(runs, tmp_path):
     for name in ("a", "b"):
-        save_figure(frc_figure(runs["good"], runs["constant"]), tmp_path / f"{name}.png", dpi=60)
+        save_figure(frc_figure({"best": runs["good"], "last": runs["constant"]}), tmp_path / f"{name}.png", dpi=60)
     content = (tmp_path / "a.png").read_bytes()
     assert content == (tmp_path / "b.png").read_bytes()
     assert b"Software" not in content
@@ -153,3 +159,10 @@ def test_saved_bytes_are_reproducible(runs, tmp_path):
 def test_pyplot_is_never_loaded():
     code = "import sys, ptycho_mlf.evaluation.figures; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_last_weights_alone_are_drawn_too(runs):
+    panels_of_one = panels(comparison_figure({"last": runs["good"]}))
+    assert len(panels_of_one) == 6
+    assert panels_of_one[1].get_title().startswith("last weights")
+    frc_figure({"last": runs["good"]}).draw_without_rendering()
