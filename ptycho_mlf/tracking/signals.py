@@ -1,0 +1,87 @@
+"""Signals that end a run in good order: SIGTERM and Ctrl-C raise `Terminated` once, and never inside an ending."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from types import FrameType
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_Handler = Callable[[int, FrameType | None], object] | int | None
+
+
+class Terminated(SystemExit):
+    """The process was told to end. Uncaught it ends Python quietly with the shell's code, 128 + signal number.
+
+    Not a KeyboardInterrupt: Lightning turns that one into `sys.exit(1)` and ignores SIGINT from then on.
+    """
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(128 + signum)
+        self.signal = signal.Signals(signum)
+
+    def __str__(self) -> str:
+        return self.signal.name
+
+
+class _State:
+    """Handlers belong to the process, and so does their state."""
+
+    previous: dict[signal.Signals, _Handler]
+    raised: bool
+    holds: int
+    pending: int | None
+
+    def __init__(self) -> None:
+        self.previous, self.raised, self.holds, self.pending = {}, False, 0, None
+
+
+_state = _State()
+
+
+@contextmanager
+def terminating() -> Generator[None]:
+    """Within this context the first SIGTERM or SIGINT raises `Terminated` in the main thread; later ones only say so.
+
+    Nested contexts share the outermost handlers. A signal that was ignored before (`nohup`, shell background jobs)
+    stays ignored. In other threads than the main one nothing is installed, for Python does not allow it.
+    """
+    if _state.previous or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _state.__init__()
+    for signum in _SIGNALS:
+        if signal.getsignal(signum) is not signal.SIG_IGN:
+            _state.previous[signum] = signal.signal(signum, _on_signal)
+    try:
+        yield
+    finally:
+        for signum, handler in _state.previous.items():
+            signal.signal(signum, signal.SIG_DFL if handler is None else handler)
+        _state.__init__()
+
+
+@contextmanager
+def hold() -> Generator[None]:
+    """Signals wait until this context ends: for steps that must not be left half done."""
+    _state.holds += 1
+    try:
+        yield
+    finally:
+        _state.holds -= 1
+        if _state.pending is not None and not _state.holds:
+            pending, _state.pending = _state.pending, None
+            signal.raise_signal(pending)
+
+
+def _on_signal(signum: int, frame: FrameType | None) -> None:
+    if _state.raised:
+        print("ptycho_mlf: already ending, the run is being closed", file=sys.stderr)
+    elif _state.holds:
+        _state.pending = signum
+    else:
+        _state.raised = True
+        raise Terminated(signum)

@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from ptycho_mlf.config import InputError
+from ptycho_mlf.tracking import queries
+from ptycho_mlf.tracking.queries import child_runs, download_artifact, find_runs
+from ptycho_mlf.tracking.run_record import RunRecord
+from ptycho_mlf.tracking.store import experiment
+
+
+@pytest.fixture
+def study(store: Path) -> list[str]:
+    """A parent, three children (the second failed), in the default experiment, beside a run that is not ours."""
+    ours = {"fingerprint": "f"}
+    results = store / "results"
+    results.mkdir()
+    (results / "stats.json").write_text("{}")
+    MlflowClient().create_run(experiment())
+    with RunRecord.open(name="parent", tags=ours) as parent:
+        ids = [parent.run_id]
+        for number in range(3):
+            with RunRecord.open(
+                name=f"child{number}", tags=ours, params={"seed": number}, parent_run_id=parent.run_id
+            ) as child:
+                ids.append(child.run_id)
+                child.log_metrics({"val/skill": number / 2}, step=1)
+                child.log_folder(results)
+    MlflowClient().set_terminated(ids[2], "FAILED")
+    return ids
+
+
+def test_runs_of_ours_oldest_first_over_pages(study: list[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(queries, "_PAGE", 2)
+    runs = find_runs()
+    assert [run.run_id for run in runs] == study
+    last = runs[-1]
+    assert (last.name, last.status, last.params, last.parent) == ("child2", "FINISHED", {"seed": "2"}, study[0])
+    assert (last.metrics, last.tags["fingerprint"]) == ({"val/skill": 1.0}, "f")
+    assert last.start_time == pytest.approx(MlflowClient().get_run(last.run_id).info.start_time / 1000)
+
+
+def test_selections(study: list[str]):
+    parent, first, second, third = study
+    assert [run.run_id for run in child_runs(parent)] == [first, second, third]
+    assert [run.run_id for run in find_runs(parent=parent, statuses=["FINISHED"])] == [first, third]
+    assert [run.run_id for run in find_runs(run_ids=[third, first])] == [third, first]
+    assert find_runs("ptycho_mlf", statuses=["RUNNING"]) == []
+    assert child_runs(first) == []
+
+
+def test_nothing_there(store: Path):
+    assert find_runs() == []
+    assert MlflowClient().get_experiment_by_name("ptycho_mlf") is None, "asking makes no experiment"
+    with pytest.raises(InputError, match="experiment nope: there is none with this name"):
+        find_runs("nope")
+    with pytest.raises(InputError, match="run nope: there is none with this id"):
+        find_runs(run_ids=["nope"])
+    with pytest.raises(InputError, match="run nope: there is none"):
+        child_runs("nope")
+    foreign = MlflowClient().create_run("0").info.run_id
+    with pytest.raises(InputError, match=f"run {foreign}: it was not made by ptycho_mlf"):
+        find_runs(run_ids=[foreign])
+
+
+def test_artifacts(study: list[str]):
+    assert download_artifact(study[1], "stats.json").read_text() == "{}"
+    with pytest.raises(InputError, match=f"run {study[1]}: no artifact nope.json"):
+        download_artifact(study[1], "nope.json")
+    with pytest.raises(InputError, match="run nope: no artifact"):
+        download_artifact("nope", "stats.json")

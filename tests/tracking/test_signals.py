@@ -1,0 +1,117 @@
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import Popen
+
+import pytest
+from mlflow import MlflowClient
+
+from ptycho_mlf.tracking.signals import Terminated, hold, terminating
+from ptycho_mlf.tracking.store import experiment
+
+HOLDS_A_RUN = """
+import threading
+from ptycho_mlf.tracking.run_record import RunRecord
+with RunRecord.open(name="victim", tags={"fingerprint": "f"}) as record:
+    record.log_metrics({"loss": 1.0}, step=0)
+    print(record.run_id, flush=True)
+    while True:
+        threading.Event().wait(0.01)
+"""
+
+
+def send(signum: int) -> None:
+    os.kill(os.getpid(), signum)
+
+
+def test_real_processes_end_killed(store: Path, python: Callable[..., Popen[str]]):
+    experiment()
+    plans = {
+        "SIGTERM": [signal.SIGTERM],
+        "SIGINT": [signal.SIGINT],
+        "impatient": [signal.SIGINT, signal.SIGTERM] * 20,
+    }
+    children = {name: python(HOLDS_A_RUN) for name in plans}
+    runs = {name: child.stdout.readline().strip() for name, child in children.items()}
+    for name, signals in plans.items():
+        for signum in signals:
+            children[name].send_signal(signum)
+            threading.Event().wait(0.005)
+    errors = {name: child.communicate(timeout=60)[1] for name, child in children.items()}
+    assert (children["SIGTERM"].returncode, children["SIGINT"].returncode) == (143, 130), errors
+    assert (errors["SIGTERM"], errors["SIGINT"]) == ("", "")
+    for name, run_id in runs.items():
+        run = MlflowClient().get_run(run_id)
+        reason = "SIGTERM" if name == "SIGTERM" else "SIGINT"
+        assert (run.info.status, run.data.tags["failure"]) == ("KILLED", reason)
+        assert run.data.metrics == {"loss": 1.0}
+
+
+def test_only_the_first_signal_raises(capsys: pytest.CaptureFixture[str]):
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    cleaned_up = []
+
+    def work() -> None:
+        with terminating(), terminating():
+            try:
+                send(signal.SIGTERM)
+            finally:
+                send(signal.SIGTERM)
+                send(signal.SIGINT)
+                cleaned_up.append(True)
+
+    with pytest.raises(Terminated) as caught:
+        work()
+    assert cleaned_up
+    assert caught.value.signal is signal.SIGTERM
+    assert caught.value.code == 143
+    assert "already ending" in capsys.readouterr().err
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_a_held_signal_raises_after_the_hold():
+    steps: list[str] = []
+
+    def work() -> None:
+        with terminating():
+            with hold():
+                with hold():
+                    send(signal.SIGTERM)
+                steps.append("held")
+            steps.append("not reached")
+
+    with pytest.raises(Terminated):
+        work()
+    assert steps == ["held"]
+
+
+def test_contexts_can_follow_each_other():
+    for _ in range(2):
+        with pytest.raises(Terminated), terminating():
+            send(signal.SIGINT)
+
+
+def test_an_ignored_signal_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with terminating():
+            send(signal.SIGINT)
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_other_threads_leave_the_handlers_alone():
+    seen: list[object] = []
+
+    def run() -> None:
+        with terminating():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=run)
+    before = signal.getsignal(signal.SIGTERM)
+    thread.start()
+    thread.join()
+    assert seen == [before]
