@@ -7,6 +7,7 @@ import pytest
 from ptycho_mlf.config import InputError
 from ptycho_mlf.evaluation.evaluate import evaluate
 from ptycho_mlf.evaluation.frc import Crossing
+from ptycho_mlf.evaluation.ground_truth import ground_truth
 
 
 def patches_like(scan, value):
@@ -155,8 +156,14 @@ def test_half_of_the_prediction_dead(make_scan, noisy):
     assert result.metrics["skill_mae_amp"] < 0
 
 
-def test_phase_metrics_of_a_real_object_are_vacuous(make_scan, noisy):
+@pytest.mark.parametrize("signed", [False, True])
+def test_phase_metrics_of_a_real_object_are_vacuous(make_scan, noisy, signed):
+    """Also where its amplitude changes sign, which reads as a phase of pi."""
     scan = make_scan(has_phase=False)
+    if signed:
+        objects = scan.truth.objects_ISS - np.complex64(2.5)
+        assert objects.real.min() < 0
+        scan = replace(scan, truth=replace(scan.truth, objects_ISS=objects))
     result = evaluate(noisy(scan), scan)
     check_consistent(result)
     for table, prefix in ((result.metrics, ""), (result.legacy, "legacy/")):
@@ -203,6 +210,10 @@ def test_alignment_mode_reaches_the_metrics(make_scan, noisy):
     plane, mean = evaluate(patches, scan), evaluate(patches, scan, alignment_mode="mean")
     check_consistent(mean)
     assert mean.metrics["mae_phase"] > 5 * plane.metrics["mae_phase"]
+    true_phase = np.angle(ground_truth(scan))[2:-2, 2:-2]
+    spread = np.abs(true_phase - true_phase.mean()).mean()
+    assert mean.metrics["constant_mae_phase"] == pytest.approx(spread, rel=1e-12)
+    assert plane.metrics["constant_mae_phase"] != pytest.approx(spread, rel=1e-6)
     assert mean.metrics["mae_amp"] == plane.metrics["mae_amp"]
 
 
