@@ -19,9 +19,7 @@ def compare(experiment: str, runs: str, parent: str, as_json: bool) -> None:
 
     Runs are ranked by their best validation skill; runs that saw different data are not ranked.
     """
-    from rich.console import Console
-
-    from ptycho_mlf.runs.comparison import compare, print_comparison
+    from ptycho_mlf.runs.comparison import compare, print_comparison, table_console
     from ptycho_mlf.tracking.store import connect
 
     connect()
@@ -30,8 +28,7 @@ def compare(experiment: str, runs: str, parent: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found.as_json(), indent=1, allow_nan=False))
     else:
-        terminal = Console()
-        print_comparison(found, terminal if terminal.is_terminal else Console(width=180))
+        print_comparison(found, table_console())
 
 
 if __name__ == "__main__":

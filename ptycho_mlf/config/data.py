@@ -13,6 +13,8 @@ from .knob import Section, UsedIf, knob, when
 BUILT_IN_PROBES = ("zone_plate", "disk")
 GROUP_OFFSET = 4
 """Distance in px between the patches of a gridsize-2 group."""
+SMALLEST_IMAGE = 11
+"""Side of a stitched image, px: 2 px are trimmed on every side, and the window of SSIM takes 7."""
 PROBE_SCALE = 4.0
 """1 / mean of the simulated probe's masked amplitude."""
 
@@ -106,6 +108,12 @@ class DataConfig(Section):
             raise InputError(
                 f"outer_offset_test={self.outer_offset_test}: the scan stride {self.stride('test')} px "
                 f"must not exceed N={self.N}, or tiles cannot be stitched"
+            )
+        side = self.rows("test") * self.stride("test")
+        if side < SMALLEST_IMAGE:
+            raise InputError(
+                f"outer_offset_test={self.outer_offset_test}: the stitched image has {side} px a side; "
+                f"scores need {SMALLEST_IMAGE}"
             )
         rows = self.rows("train")
         held = self.val_rows + self.val_guard_rows if val_source == "holdout" else 0

@@ -13,17 +13,18 @@ from ptycho_mlf.tracking.queries import RunSummary, find_runs
 from ptycho_mlf.tracking.reaper import reap
 
 COLUMNS: Mapping[str, tuple[str, str]] = {
-    "val_best": ("val best", "val/loss_best"),
-    "val_last": ("val last", "val/loss_last"),
-    "skill_best": ("skill best", "val/skill_best"),
-    "skill_last": ("skill last", "val/skill_last"),
-    "ssim_amp_best": ("SSIM amp best", "test/best/ssim_amp"),
-    "ssim_amp_last": ("SSIM amp last", "test/last/ssim_amp"),
-    "ssim_phase_best": ("SSIM phase best", "test/best/ssim_phase"),
-    "grad_norm_median": ("grad norm median", "grad_norm/preclip_median"),
-    "grad_norm_p99": ("grad norm p99", "grad_norm/preclip_p99"),
+    "val_best": ("val\nbest", "val/loss_best"),
+    "val_last": ("val\nlast", "val/loss_last"),
+    "skill_best": ("skill\nbest", "val/skill_best"),
+    "skill_last": ("skill\nlast", "val/skill_last"),
+    "ssim_amp_best": ("SSIM amp\nbest", "test/best/ssim_amp"),
+    "ssim_amp_last": ("SSIM amp\nlast", "test/last/ssim_amp"),
+    "ssim_phase_best": ("SSIM phase\nbest", "test/best/ssim_phase"),
+    "grad_norm_median": ("grad norm\nmedian", "grad_norm/preclip_median"),
+    "grad_norm_p99": ("grad norm\np99", "grad_norm/preclip_p99"),
 }
 """Field to (heading, metric in the store)."""
+_TABLE_WIDTH = 160
 
 
 @dataclass(frozen=True)
@@ -91,13 +92,18 @@ def print_comparison(found: Comparison, console: Console) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     numbers = [heading for heading, _ in COLUMNS.values()]
     for heading in ("#", "arm", "seed", "verdict", *numbers, "data", "run"):
-        table.add_column(heading, justify="right" if heading in ("#", *numbers) else "left", overflow="fold")
+        table.add_column(heading, justify="right" if heading in ("#", *numbers) else "left", no_wrap=True)
     for row in found.rows:
         verdict = row.verdict or row.status.lower()
         cells = [_text(row.values[field]) for field in COLUMNS]
         place = "" if row.rank is None else str(row.rank)
         table.add_row(place, row.arm, row.seed, verdict, *cells, row.dataset_hash[:6], row.run_id[:8])
     console.print(table)
+
+
+def table_console() -> Console:
+    """Wide enough for the whole table: a narrow terminal folds its lines, and nothing is cut."""
+    return Console(width=max(Console().width, _TABLE_WIDTH))
 
 
 def _row(run: RunSummary) -> Row:

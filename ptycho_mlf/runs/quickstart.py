@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
-
 from ptycho_mlf.config import RunConfig
 from ptycho_mlf.tracking.run_record import RunRecord
 from ptycho_mlf.tracking.store import connect
 
-from .comparison import compare, print_comparison
+from .comparison import compare, print_comparison, table_console
 from .stage_a import run_stage_a
 
 SMALL: Mapping[str, Any] = {
     "N": 32,
-    "train_patterns": 2048,
+    "train_patterns": 1600,
     "fno_blocks": 3,
     "width": 16,
     "modes": 8,
-    "epochs": 6,
+    "epochs": 5,
 }
 """The small tier: another object scale and rates than at N=64, the same physics and code."""
 
@@ -54,7 +52,7 @@ def run_quickstart(overrides: Mapping[str, str]) -> None:
     """
     configs = {arm: RunConfig.from_flat({**SMALL, **settings, **overrides}) for arm, settings in ARMS.items()}
     uri = connect()
-    console = Console(width=None if Console().is_terminal else 180)
+    console = table_console()
     with RunRecord.open(name="quickstart", description="Stage A at small size: three arms that all learn.") as parent:
         for number, (arm, config) in enumerate(configs.items(), start=1):
             console.print(f"[{number}/{len(configs)}] {arm}", markup=False)

@@ -14,7 +14,6 @@ import mlflow
 import numpy as np
 import torch
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
-from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from ptycho_mlf.config import RunConfig
@@ -34,10 +33,8 @@ class ObjectFromPattern(PythonModel):
         self.generator.load_state_dict(load_file(context.artifacts["weights"]))
 
     @torch.inference_mode()
-    def predict(
-        self, context: PythonModelContext, model_input: NDArray[np.float32], params: dict[str, Any] | None = None
-    ) -> NDArray[np.float32]:
-        """Patterns to objects."""
+    def predict(self, context: PythonModelContext, model_input, params: dict[str, Any] | None = None) -> Any:  # pyright: ignore[reportMissingParameterType]
+        """Patterns to objects. `model_input` has no annotation: MLflow would take it for a schema of its own."""
         amplitude = torch.from_numpy(np.ascontiguousarray(model_input, np.float32))
         parts = [torch.view_as_real(self.generator(part)) for part in amplitude.split(_BATCH)]
         return torch.cat(parts).numpy()

@@ -34,6 +34,7 @@ REFUSED = {
     "cap above the widest": ({"max_hidden_channels": "256"}, "must lie in [32, 256)"),
     "modes": ({"N": "16", "fno_blocks": "3", "outer_offset_test": "20"}, "modes=12: N=16 has only 9"),
     "tiles": ({"N": "16", "modes": "4", "outer_offset_test": "40"}, "outer_offset_test=40: "),
+    "image too small": ({"size": "64", "outer_offset_test": "20"}, "the stitched image has 10 px a side"),
     "patch larger than object": ({"size": "50"}, "must fit the object"),
     "nothing left": ({"val_fraction": "0.99"}, "at least one must be left for training"),
     "subset too large": ({"train_patterns": "6143"}, "only 6142 patterns are left"),
