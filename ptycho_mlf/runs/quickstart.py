@@ -23,15 +23,15 @@ SMALL: Mapping[str, Any] = {
 """The small tier: another object scale and rates than at N=64, the same physics and code."""
 
 ARMS: Mapping[str, Mapping[str, Any]] = {
-    "hybrid": {
+    "quickstart/hybrid": {
         "architecture": "hybrid",
         "optimizer": "adam",
         "learning_rate": 1e-3,
         "clip_algorithm": "norm",
         "clip_value": 1.0,
     },
-    "stable_hybrid_sgd": {"architecture": "stable_hybrid", "optimizer": "sgd", "learning_rate": 3e-2},
-    "stable_hybrid_adamw": {
+    "quickstart/stable_sgd": {"architecture": "stable_hybrid", "optimizer": "sgd", "learning_rate": 3e-2},
+    "quickstart/stable_adamw": {
         "architecture": "stable_hybrid",
         "optimizer": "adamw",
         "learning_rate": 2e-3,

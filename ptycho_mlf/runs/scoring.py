@@ -36,13 +36,17 @@ def score(generators: dict[str, nn.Module], test: Scan, device: str) -> dict[str
 
 
 def metrics_for_store(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:
-    """What the tracking store gets: `test/<weights>/<name>`, without metrics that do not apply."""
+    """What the tracking store gets: `test/<weights>/<name>`, without metrics that do not apply.
+
+    The scores of the constant predictor are the same for all weights and go to `test/constant/<name>`.
+    """
     points: dict[str, float] = {}
     for weights, evaluation in evaluations.items():
-        named = evaluation.metrics | {f"legacy/{name}": value for name, value in evaluation.legacy.items()}
-        for name, value in named.items():
-            if value is not None and math.isfinite(value):
-                points[f"test/{weights}/{name}"] = value
+        for block, values in (("", evaluation.metrics), ("legacy/", evaluation.legacy)):
+            for name, value in values.items():
+                if value is not None and math.isfinite(value):
+                    plain = name.removeprefix("constant_")
+                    points[f"test/{weights if plain == name else 'constant'}/{block}{plain}"] = value
     return points
 
 

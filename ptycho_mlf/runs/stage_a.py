@@ -135,7 +135,7 @@ class _Run:
             ("test", data.test, range(data.test.grid.patterns)),
         ):
             self.record.log_dataset(
-                name=f"{config.data.object}-N{config.data.N}-{config.data.probe}",
+                name=f"{config.data.object}-N{config.data.N}-{context}",
                 digest=data.hash,
                 context=context,
                 shape=(len(index), *scan.amplitude_nCNN.shape[1:]),
