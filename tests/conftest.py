@@ -1,15 +1,26 @@
-"""The smallest real run: everything at its true form, in a second."""
+"""The smallest real run, and real stores: sqlite files copied from one template, one MLflow server, child processes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 import torch
 
 from ptycho_mlf.config import RunConfig
+from ptycho_mlf.tracking.store import connect
 
 TINY = {
     "N": 16,
@@ -46,3 +57,116 @@ def tiny(dataset_cache: Path) -> Callable[..., RunConfig]:
         return RunConfig.from_flat({**TINY, "cache_dir": str(dataset_cache), **changes})
 
     return build
+
+
+VARIABLES = ("TRACKING_URI", "RUN_ID", "EXPERIMENT_NAME", "EXPERIMENT_ID")
+OURS = ("PTYCHO_MLF_RUN_NAME", "PTYCHO_MLF_PARENT_RUN_ID", "PTYCHO_MLF_PLUGIN")
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "mlflow.db"
+    connect(f"sqlite:///{path}")
+    mlflow.set_tracking_uri(None)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty working folder, no MLflow settings."""
+    for name in (*(f"MLFLOW_{name}" for name in VARIABLES), *OURS):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    mlflow.set_tracking_uri(None)
+
+
+@pytest.fixture
+def store(template: Path, folder: Path) -> Path:
+    """A working folder with a connected store."""
+    shutil.copy(template, folder / "mlflow.db")
+    connect()
+    return folder
+
+
+@pytest.fixture
+def python(folder: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts Python code as a child process in the working folder."""
+    children: list[subprocess.Popen[str]] = []
+
+    def start(code: str, **environment: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", code]
+        variables = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+        child = subprocess.Popen(command, cwd=folder, env=variables, stdout=-1, stderr=-1, text=True)
+        children.append(child)
+        return child
+
+    yield start
+    for child in children:
+        if child.poll() is None:
+            child.kill()
+        child.communicate()
+
+
+class Server:
+    """An MLflow server with its own database and artifacts, which can be stopped and started again."""
+
+    def __init__(self, folder: Path, template: Path) -> None:
+        self.folder = folder
+        shutil.copy(template, folder / "mlflow.db")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        options = {
+            "--backend-store-uri": f"sqlite:///{self.folder}/mlflow.db",
+            "--artifacts-destination": str(self.folder / "artifacts"),
+            "--host": "127.0.0.1",
+            "--port": str(self.port),
+            "--workers": "1",
+        }
+        command = [sys.executable, "-m", "mlflow", "server", *(word for pair in options.items() for word in pair)]
+        quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        with open(self.folder / "log.txt", "ab") as log:
+            self.process = subprocess.Popen(
+                command, env={**os.environ, **quiet}, stdout=log, stderr=log, cwd=self.folder, start_new_session=True
+            )
+        for _ in range(600):
+            if self._healthy():
+                return
+            assert self.process.poll() is None, (self.folder / "log.txt").read_text()
+            threading.Event().wait(0.1)
+        raise AssertionError("the server did not start in a minute")
+
+    def stop(self) -> None:
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+    def _healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=5) as answer:
+                return answer.status == 200
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
+
+
+@pytest.fixture(scope="session")
+def running_server(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("server"), template)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def server(running_server: Server, folder: Path) -> Server:
+    """The session's server, up and connected."""
+    if running_server.process is None:
+        running_server.start()
+    connect(running_server.url)
+    return running_server

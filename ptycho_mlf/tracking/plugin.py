@@ -39,6 +39,9 @@ class LocalEnvironment:
             os.environ[RUN_NAME] = run.options["run_name"]
         if run.names_experiment and not run.env_file:
             _prepare_store()
+        if run.runs_here:
+            # The entry point calls `python`: it has to be this one, also when the environment is not activated.
+            os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
         if not run.chooses_environment:
             sys.argv[run.position : run.position] = ["--env-manager", "local"]
             print("ptycho_mlf: runs in this Python environment (adds --env-manager local)", file=sys.stderr)

@@ -41,6 +41,11 @@ class ProjectRun:
         return self.options["env_manager"] is not None or self.options["backend"] is not None
 
     @property
+    def runs_here(self) -> bool:
+        """The entry point will run in the environment of this process."""
+        return not self.chooses_environment or self.options["env_manager"] == "local"
+
+    @property
     def names_experiment(self) -> bool:
         """The user said which experiment the run belongs to."""
         named = self.options["experiment_name"] or self.options["experiment_id"]

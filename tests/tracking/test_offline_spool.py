@@ -18,7 +18,7 @@ from ptycho_mlf.tracking.offline_spool import Spool
 from ptycho_mlf.tracking.run_record import RunRecord
 from ptycho_mlf.tracking.signals import Terminated
 
-from .conftest import Server
+from ..conftest import Server
 
 
 def results(folder: Path) -> Path:
@@ -103,17 +103,7 @@ def test_server_that_stays_away(
     assert "not a folder with an unsent record" in capsys.readouterr().err
 
 
-def test_attempts_pause_while_the_store_is_away(folder: Path):
-    spool = Spool(MlflowClient("http://127.0.0.1:9"), "0" * 32)
-    assert not spool.post({"kind": "tags", "pairs": {"a": "b"}})
-    spool.add_points([("loss", 0, 1.0, 0)])
-    assert not spool.flush()
-    assert spool.waiting_points == 1, "no attempt was made"
-    saved = spool.close([], patience_s=0.0)
-    assert saved == folder / "ptycho_mlf-unsent" / ("0" * 32)
-
-
-def test_server_that_hangs_is_asked_a_short_question_first(folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_attempts_pause_and_begin_with_a_short_question(folder: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(store_module, "_REACHABLE_S", 0.2)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -121,27 +111,31 @@ def test_server_that_hangs_is_asked_a_short_question_first(folder: Path, monkeyp
     with socket.create_server(("127.0.0.1", 0)) as silent:
 
         def listen() -> None:
-            for _ in range(3):
-                connection, _ = silent.accept()
-                asked.append(connection.recv(1000).decode().split()[1].partition("?")[0].rpartition("/")[2])
-                open_connections.append(connection)
+            """A server that hangs: it takes requests and never answers."""
+            taken: list[socket.socket] = []
+            while "done" not in asked:
+                taken.append(silent.accept()[0])
+                asked.append(taken[-1].recv(1000).decode().split()[1].partition("?")[0].rpartition("/")[2])
+            for connection in taken:
+                connection.close()
 
-        open_connections: list[socket.socket] = []
         listener = threading.Thread(target=listen)
         listener.start()
-        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        uri = "http://{}:{}".format(*silent.getsockname())
         with pytest.raises(InputError, match="no answer"):
             store_module.connect(uri)
         spool = Spool(MlflowClient(uri), "0" * 32)
         assert not spool.post({"kind": "tags", "pairs": {"a": "b"}})
+        assert not spool.flush(), "this one finds the pause"
         assert not spool.flush(at_once=True)
-        listener.join()
-        for connection in open_connections:
-            connection.close()
-    assert asked == ["search", "log-batch", "search"]
+        with socket.create_connection(silent.getsockname()) as last:
+            last.sendall(b"GET /done HTTP/1.1\r\n\r\n")
+            listener.join()
+    assert asked == ["search", "log-batch", "search", "done"]
 
 
-def test_upload_says_what_the_store_refuses_and_keeps_it(store: Path):
+def test_upload_says_what_the_store_refuses_and_keeps_it(store: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     spool = Spool(MlflowClient("http://127.0.0.1:9"), "0" * 32)
     spool.add_points([("loss", 0, 1.0, 0)])
     saved = spool.close([], patience_s=0.0)

@@ -58,9 +58,8 @@ def mlflow_run(project: Path, python: Callable[..., Popen[str]]) -> Callable[...
 
     def start(*arguments: str, **environment: str) -> Popen[str]:
         words = ["mlflow", "run", *arguments]
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         code = f"import sys; sys.argv = {words}; from mlflow.cli import cli; cli()"
-        return python(code, PATH=path, **{"MLFLOW_TRACKING_URI": "", **environment})
+        return python(code, **{"MLFLOW_TRACKING_URI": "", **environment})
 
     return start
 
