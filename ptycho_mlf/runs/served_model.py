@@ -33,8 +33,13 @@ class ObjectFromPattern(PythonModel):
         self.generator.load_state_dict(load_file(context.artifacts["weights"]))
 
     @torch.inference_mode()
-    def predict(self, context: PythonModelContext, model_input, params: dict[str, Any] | None = None) -> Any:  # pyright: ignore[reportMissingParameterType]
-        """Patterns to objects. `model_input` has no annotation: MLflow would take it for a schema of its own."""
+    def predict(
+        self,
+        context: PythonModelContext,
+        model_input: np.ndarray,  # Any narrower annotation MLflow would take for a schema of its own.
+        params: dict[str, Any] | None = None,
+    ) -> Any:
+        """Patterns to objects."""
         amplitude = torch.from_numpy(np.ascontiguousarray(model_input, np.float32))
         parts = [torch.view_as_real(self.generator(part)) for part in amplitude.split(_BATCH)]
         return torch.cat(parts).numpy()

@@ -89,11 +89,10 @@ def _signature(channels: int, side: int) -> ModelSignature:
 
 @contextmanager
 def _quiet_mlflow() -> Generator[None]:
-    """Without three pieces of advice: about type hints of MLflow's own code, which it meets when it imports itself, to
-    infer a signature from type hints, and to log an input example, which at full size is megabytes of text.
+    """Without two pieces of advice: about type hints of MLflow's own code, which it meets when it imports itself, and
+    to log an input example, which at full size is megabytes of text.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*Any type hint is inferred as AnyType")
         warnings.filterwarnings("ignore", message=".*An input example was not provided")
-        warnings.filterwarnings("ignore", message=".*Add type hints to the `predict` method")
         yield

@@ -1,0 +1,171 @@
+"""Whole runs against real stores: what they leave behind, and how they end."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from mlflow import MlflowClient
+from safetensors import safe_open
+
+from ptycho_mlf.config import InputError, RunConfig
+from ptycho_mlf.evaluation.evaluate import evaluate
+from ptycho_mlf.runs.dataset import load_run_data
+from ptycho_mlf.runs.stage_a import run_stage_a
+
+from ..conftest import Server
+
+FILES = {
+    "config.json",
+    "history.json",
+    "metrics.json",
+    "trace.parquet",
+    "verdict.json",
+    "stats.json",
+    "summary.md",
+    "compare.png",
+    "history.png",
+    "checkpoints/best.ckpt",
+    "checkpoints/last.ckpt",
+    "reconstruction/best.npz",
+    "reconstruction/last.npz",
+    "reconstruction/frc.png",
+}
+
+
+def files_of(run_id: str) -> Path:
+    return Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=""))
+
+
+def names(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def strict_json(path: Path):
+    def refuse(constant: str):
+        raise AssertionError(f"{path.name}: {constant} is not JSON")
+
+    return json.loads(path.read_text(), parse_constant=refuse)
+
+
+def test_a_run_leaves_everything_behind(store: Path, tiny: Callable[..., RunConfig]):
+    config = tiny(clip_algorithm="norm", epochs=3)
+    outcome = run_stage_a(config, arm="tests/arm")
+    run = MlflowClient().get_run(outcome.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "tests/arm-adam-lr0.003-s20260128"
+    assert run.data.tags["verdict"] == outcome.verdict.name
+    assert run.data.tags["fingerprint"] == config.fingerprint()
+    assert run.data.tags["arm"] == "tests/arm"
+    assert run.data.tags["seed"] == "20260128"
+    for name, value in config.flat().items():
+        assert run.data.params[name] == (str(value).lower() if isinstance(value, bool) else str(value))
+    assert run.data.params["resolved/clip_value"] == "1.0"
+    assert run.data.params["resolved/train_patterns"] == "72"
+    hash_ = run.data.tags["dataset_hash"]
+    assert [(i.dataset.name, i.dataset.digest) for i in run.inputs.dataset_inputs] == [
+        (f"lines-N16-{role}", hash_) for role in ("training", "validation", "test")
+    ]
+
+    folder = files_of(outcome.run_id)
+    assert names(folder) >= FILES
+    documents = {name: strict_json(folder / name) for name in FILES if name.endswith(".json")}
+    assert RunConfig.from_flat(documents["config.json"]["parameters"]) == config
+    assert documents["verdict.json"]["name"] == outcome.verdict.name
+    assert "nan" not in (folder / "summary.md").read_text()
+    assert run.data.tags["mlflow.note.content"] == (folder / "summary.md").read_text()
+
+    trace = pq.read_table(folder / "trace.parquet").to_pydict()
+    assert trace["step"] == list(range(15))
+    logged = MlflowClient().get_metric_history(outcome.run_id, "train/loss")
+    assert {(m.step, m.value) for m in logged} == set(zip(trace["step"], trace["loss"], strict=True))
+    epochs = documents["history.json"]["epochs"]
+    assert [row["epoch"] for row in epochs] == [1, 2, 3]
+    assert [m.value for m in MlflowClient().get_metric_history(outcome.run_id, "val/loss")] == [
+        row["val_loss"] for row in epochs
+    ]
+    best = documents["stats.json"]["val"]["best"]
+    assert best == min(row["val_loss"] for row in epochs)
+    floor = documents["metrics.json"]["floors"]["best"]
+    assert run.data.metrics["val/skill_best"] == pytest.approx(1 - best / floor)
+    assert run.data.metrics["test/best/ssim_amp"] == documents["metrics.json"]["best"]["metrics"]["ssim_amp"]
+    assert {
+        "test/last/ssim_amp",
+        "test/constant/mae_amp",
+        "floor/best",
+        "grad_norm/preclip_p99",
+    } <= run.data.metrics.keys()
+
+
+def test_the_logged_model_reproduces_the_scored_reconstruction(store: Path, tiny: Callable[..., RunConfig]):
+    """Amplitudes in, objects out, through MLflow; scored again it gives the recorded numbers. No pickle inside."""
+    config = tiny()
+    run_id = run_stage_a(config).run_id
+    model = mlflow.pyfunc.load_model(f"runs:/{run_id}/model")
+    test = load_run_data(config).test
+    parts = model.predict(test.amplitude_nCNN)
+    assert parts.shape == (25, 1, 16, 16, 2)
+    again = evaluate(parts[..., 0] + 1j * parts[..., 1], test)
+    recorded = strict_json(files_of(run_id) / "metrics.json")["best"]["metrics"]
+    assert again.metrics["mae_amp"] == pytest.approx(recorded["mae_amp"], rel=1e-5)
+    folder = Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/model"))
+    assert not [name for name in names(folder) if name.endswith((".pkl", ".pickle", ".pt", ".pth"))]
+    with safe_open(folder / "artifacts" / "weights.safetensors", "np") as weights:
+        assert all(np.isfinite(weights.get_tensor(key)).all() for key in weights)
+
+
+def test_a_crash_is_a_finished_run_with_a_verdict(store: Path, tiny: Callable[..., RunConfig]):
+    outcome = run_stage_a(tiny(optimizer="sgd", learning_rate=1e5, epochs=30))
+    run = MlflowClient().get_run(outcome.run_id)
+    assert (run.info.status, run.data.tags["verdict"]) == ("FINISHED", "nonfinite")
+    folder = files_of(outcome.run_id)
+    onset = strict_json(folder / "verdict.json")["onset_step"]
+    assert run.data.tags["verdict.onset_step"] == str(onset)
+    assert len(pq.read_table(folder / "trace.parquet")) == onset + 1
+    assert all(math.isfinite(value) for value in run.data.metrics.values())
+    for name in ("stats.json", "metrics.json", "history.json", "config.json"):
+        strict_json(folder / name)
+
+
+def test_only_the_last_weights_are_scored_when_asked(store: Path, tiny: Callable[..., RunConfig]):
+    run_id = run_stage_a(tiny(score="last")).run_id
+    metrics = MlflowClient().get_run(run_id).data.metrics
+    assert "test/last/mae_amp" in metrics
+    assert not [name for name in metrics if name.startswith("test/best/")]
+    assert "reconstruction/best.npz" not in names(files_of(run_id))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"gridsize": 2}, {"set_phi": False}, {"val_source": "test"}, {"precision": "bf16"}]
+)
+def test_other_kinds_of_runs_end_well_too(changes: dict, store: Path, tiny: Callable[..., RunConfig]):
+    run_id = run_stage_a(tiny(**changes)).run_id
+    assert MlflowClient().get_run(run_id).info.status == "FINISHED"
+    assert names(files_of(run_id)) >= FILES
+
+
+def test_a_run_is_recorded_over_http_as_well(server: Server, tiny: Callable[..., RunConfig]):
+    run_id = run_stage_a(tiny()).run_id
+    run = MlflowClient().get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert names(files_of(run_id)) >= FILES
+    assert mlflow.pyfunc.load_model(f"runs:/{run_id}/model").predict(np.ones((2, 1, 16, 16), np.float32)).shape[-1] == 2
+
+
+def test_wrong_input_leaves_no_run(store: Path, tiny: Callable[..., RunConfig]):
+    probe = store / "probe.npy"
+    np.save(probe, np.full((16, 16), np.nan + 0j))
+    with pytest.raises(InputError, match="probe"):
+        run_stage_a(tiny(probe=str(probe)))
+    blocked = store / "file"
+    blocked.touch()
+    with pytest.raises(InputError, match="cache"):
+        run_stage_a(tiny(cache_dir=str(blocked / "cache")))
+    client = MlflowClient()
+    assert client.search_runs([e.experiment_id for e in client.search_experiments()]) == []
