@@ -87,7 +87,7 @@ class Scan:
     @property
     def centres_nC2(self) -> NDArray[np.float64]:
         """Patch centres (row, column), px."""
-        return self.corners_nC2 + (self.N - 1) / 2
+        return self.corners_nC2.astype(np.float64) + (self.N - 1) / 2
 
     @property
     def offsets_C2(self) -> NDArray[np.int32]:
