@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -98,14 +99,16 @@ def python(folder: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     def start(code: str, **environment: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-c", code]
         variables = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-        child = subprocess.Popen(command, cwd=folder, env=variables, stdout=-1, stderr=-1, text=True)
+        child = subprocess.Popen(
+            command, cwd=folder, env=variables, stdout=-1, stderr=-1, text=True, start_new_session=True
+        )
         children.append(child)
         return child
 
     yield start
     for child in children:
-        if child.poll() is None:
-            child.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)  # Its children too: they hold its output open.
         child.communicate()
 
 

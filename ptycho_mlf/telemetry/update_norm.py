@@ -1,18 +1,23 @@
 """Norm of the last optimizer step, from the optimizer's own state, so that no copy of the weights is kept.
 
-Adam: dw = -lr * m^ / (sqrt(v^) + eps). AdamW adds -lr*wd*w. SGD: dw = -lr * (g' + mu*v) with g' = g + wd*w.
+With w the weights after the step and lr the rate, the step was
+Adam:  d = -lr * m^ / (sqrt(v^) + eps)
+AdamW: (d - lr*wd*w) / (1 - lr*wd), with Adam's d
+SGD:   -lr * (g + mu*v + wd*w) / (1 - lr*wd)
+where m^ and v^ are the bias-corrected moments, g the gradient and v the momentum buffer.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-_CHUNK = 4_000_000
-"""Numbers handled at once: bounds the temporaries to 16 MB each."""
+_CPU_CHUNK = 1 << 18
+"""Numbers handled at once on a CPU: the temporaries stay in its cache and are reused. A GPU takes all at once."""
 
 
 @torch.no_grad()
@@ -28,61 +33,67 @@ def update_norm(optimizer: Optimizer) -> Tensor:
     Raises:
         TypeError: an optimizer whose update rule is not known here.
     """
-    parts = [
-        norm(_updates(optimizer, group, chunk))
-        for group in optimizer.param_groups
-        for chunk in _chunks([p for p in group["params"] if p.grad is not None])
-    ]
-    return torch.stack(parts).norm()
-
-
-def _chunks(params: list[Tensor]) -> list[list[Tensor]]:
-    chunks: list[list[Tensor]] = [[]]
-    size = 0
-    for param in params:
-        if chunks[-1] and size + param.numel() > _CHUNK:
-            chunks.append([])
-            size = 0
-        chunks[-1].append(param)
-        size += param.numel()
-    return chunks
-
-
-def _updates(optimizer: Optimizer, group: dict[str, Any], params: list[Tensor]) -> list[Tensor]:
-    if isinstance(optimizer, AdamW):
-        decay = group["lr"] * group["weight_decay"]
-        steps = _adam_steps(optimizer, group, params)
-        if not decay:
-            return steps
-        # w_before = (w_after - dw_adam) / (1 - lr*wd); the decay took lr*wd of it.
-        before = torch._foreach_sub(params, steps)
-        return list(torch._foreach_add(steps, before, alpha=-decay / (1 - decay)))
-    if isinstance(optimizer, Adam):
-        return _adam_steps(optimizer, group, params)
     if isinstance(optimizer, SGD):
-        return _sgd_steps(optimizer, group, params)
-    raise TypeError(f"update norm of {type(optimizer).__name__} is not known")
+        group_norm = _sgd
+    elif isinstance(optimizer, Adam):
+        group_norm = _adam
+    else:
+        raise TypeError(f"update norm of {type(optimizer).__name__} is not known")
+    groups = [g for g in optimizer.param_groups if any(p.grad is not None for p in g["params"])]
+    return torch.stack([group_norm(optimizer, group) for group in groups]).norm()
 
 
-def _adam_steps(optimizer: Optimizer, group: dict[str, Any], params: list[Tensor]) -> list[Tensor]:
+def _adam(optimizer: Optimizer, group: dict[str, Any]) -> Tensor:
     beta1, beta2 = group["betas"]
+    params = [p for p in group["params"] if p.grad is not None]
     state = [optimizer.state[p] for p in params]
     count = state[0]["step"].double()  # 1 - beta2 loses four digits in single precision.
-    denominator = list(torch._foreach_sqrt([s["exp_avg_sq"] for s in state]))
-    torch._foreach_div_(denominator, (1 - beta2**count).sqrt())
-    torch._foreach_add_(denominator, group["eps"])
-    steps = list(torch._foreach_div([s["exp_avg"] for s in state], denominator))
-    torch._foreach_mul_(steps, -group["lr"] / (1 - beta1**count))
-    return steps
+    root = (1 - beta2**count).sqrt()
+    eps = root * group["eps"]
+    scale = group["lr"] * root / (1 - beta1**count)
+    decay = group["lr"] * group["weight_decay"] if isinstance(optimizer, AdamW) else 0.0
+    norms: list[Tensor] = []
+    for w, m, v in _chunks([(p, s["exp_avg"], s["exp_avg_sq"]) for p, s in zip(params, state, strict=True)]):
+        step = list(torch._foreach_sqrt(v))
+        torch._foreach_add_(step, eps)
+        step = list(torch._foreach_div(m, step))
+        if decay:
+            torch._foreach_mul_(step, scale / decay)
+            torch._foreach_add_(step, w)
+        norms += torch._foreach_norm(step)
+    return torch.stack(norms).norm() * (decay / (1 - decay) if decay else scale)
 
 
-def _sgd_steps(optimizer: Optimizer, group: dict[str, Any], params: list[Tensor]) -> list[Tensor]:
+def _sgd(optimizer: Optimizer, group: dict[str, Any]) -> Tensor:
     lr, momentum, decay = group["lr"], group["momentum"], group["weight_decay"]
-    steps = [p.grad for p in params if p.grad is not None]
-    if momentum:
-        buffers = [optimizer.state[p]["momentum_buffer"] for p in params]
-        steps = list(torch._foreach_add(steps, buffers, alpha=momentum))
-    if decay:
-        # The gradient saw w_before, which solves dw = -lr*(g + mu*v + wd*(w_after - dw)).
-        steps = list(torch._foreach_add(steps, params, alpha=decay))
-    return list(torch._foreach_mul(steps, -lr / (1 - lr * decay)))
+    fields: list[tuple[Tensor, ...]] = []
+    for p in group["params"]:
+        if p.grad is not None:
+            fields.append((p, p.grad, optimizer.state[p]["momentum_buffer"]) if momentum else (p, p.grad))
+    norms: list[Tensor] = []
+    for w, g, *v in _chunks(fields):
+        step = g
+        if momentum:
+            step = list(torch._foreach_add(step, v[0], alpha=momentum))
+        if decay:
+            step = list(torch._foreach_add(step, w, alpha=decay))
+        norms += torch._foreach_norm(step)
+    return torch.stack(norms).norm() * (lr / (1 - lr * decay))
+
+
+def _chunks(fields: list[tuple[Tensor, ...]]) -> Iterator[list[list[Tensor]]]:
+    """Tensors that belong together, cut along their first axis and gathered into chunks, one list per field."""
+    limit = _CPU_CHUNK if fields[0][0].device.type == "cpu" else sum(f[0].numel() for f in fields)
+    chunk: list[tuple[Tensor, ...]] = []
+    size = 0
+    for field in fields:
+        rows = field[0].shape[0] if field[0].ndim else 1
+        rows_at_once = max(1, limit * rows // field[0].numel())
+        pieces = zip(*(t.split(rows_at_once) if t.ndim else (t,) for t in field), strict=True)
+        for piece in pieces:
+            if chunk and size + piece[0].numel() > limit:
+                yield [list(column) for column in zip(*chunk, strict=True)]
+                chunk, size = [], 0
+            chunk.append(piece)
+            size += piece[0].numel()
+    yield [list(column) for column in zip(*chunk, strict=True)]

@@ -22,9 +22,9 @@ from ptycho_mlf.training.optimizer import build_optimizer
         {"optimizer": "sgd", "learning_rate": 1e-1, "momentum": 0.5, "weight_decay": 0.3},
     ],
 )
-@pytest.mark.parametrize("chunk", [4_000_000, 5], ids=["one chunk", "many chunks"])
+@pytest.mark.parametrize("chunk", [1 << 18, 5], ids=["one chunk", "many chunks"])
 def test_it_is_the_norm_of_what_the_step_added(settings, chunk, monkeypatch):
-    monkeypatch.setattr(under_test, "_CHUNK", chunk)
+    monkeypatch.setattr(under_test, "_CPU_CHUNK", chunk)
     training = RunConfig.from_flat(settings).training
     torch.manual_seed(0)
     params = [torch.nn.Parameter(torch.randn(shape, dtype=torch.float64)) for shape in [(3, 4), (5,), ()]]
