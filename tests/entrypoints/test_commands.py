@@ -191,4 +191,4 @@ def test_the_quickstart_trains_its_arms_and_says_how_to_look(call):
     for run in children:
         assert run.data.tags["arm"] in out
     assert "Model training" in out
-    assert "mlflow ui --backend-store-uri sqlite:///" in out
+    assert f"{Path(sys.executable).parent}/mlflow ui --backend-store-uri sqlite:///" in out
