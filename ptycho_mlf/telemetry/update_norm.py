@@ -66,10 +66,11 @@ def _adam(optimizer: Optimizer, group: dict[str, Any]) -> Tensor:
 
 def _sgd(optimizer: Optimizer, group: dict[str, Any]) -> Tensor:
     lr, momentum, decay = group["lr"], group["momentum"], group["weight_decay"]
-    fields: list[tuple[Tensor, ...]] = []
-    for p in group["params"]:
-        if p.grad is not None:
-            fields.append((p, p.grad, optimizer.state[p]["momentum_buffer"]) if momentum else (p, p.grad))
+    fields: list[tuple[Tensor, ...]] = [
+        (p, p.grad, optimizer.state[p]["momentum_buffer"]) if momentum else (p, p.grad)
+        for p in group["params"]
+        if p.grad is not None
+    ]
     norms: list[Tensor] = []
     for w, g, *v in _chunks(fields):
         step = g
