@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,11 @@ from ptycho_mlf.telemetry.verdict import Verdict, judge
 from ptycho_mlf.tracking.run_record import RunRecord
 from ptycho_mlf.tracking.store import connect
 from ptycho_mlf.training.fit import TrainingResult, fit, order_seed, resolve_accelerator, weights_seed
+from ptycho_mlf.training.instruments import Instrument
 
 from .artifacts import finite, write_figures, write_json, write_training
 from .dataset import RunData, load_run_data
+from .instruments import build_instruments
 from .live_metrics import LiveMetrics
 from .log_model import log_model
 from .scoring import metrics_for_store, score, scored_generators, scores_json
@@ -82,19 +84,27 @@ class _Run:
         self._describe()
         floors = self.data.floors(self.config.training.batch_size)
         live = LiveMetrics(self.record, self._total_steps(), floors.best)
+        instruments = build_instruments(self.config)
+        data = self.data
         try:
-            result = fit(self.config, self.data.train, self.data.holdout, self.data.val, self.checkpoints, live)
+            result = fit(self.config, data.train, data.holdout, data.val, self.checkpoints, live, instruments)
         except BaseException:
             # Killed or failed: what was learned until then is kept all the same.
             live.close()
             write_training(self.folder, Rows.concatenate(live.rows), live.history, None)
+            self._write(instruments)
             self.record.log_folder(self.folder)
             raise
         live.close()
+        self._write(instruments)
         verdict = self._judge(result, floors)
         self._score(result, floors, verdict)
         self.record.log_folder(self.folder)
         return verdict
+
+    def _write(self, instruments: Sequence[Instrument]) -> None:
+        for instrument in instruments:
+            instrument.write(self.folder)
 
     def _total_steps(self) -> int:
         training = self.config.training

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from ptycho_mlf.telemetry.trace import Rows
 from .checkpoints import BestAndLast
 from .data_module import ScanDataModule
 from .holdout import Holdout
+from .instruments import Instrument
 from .module import PtychoModule
 from .progress import Progress
 from .recorder import EpochRow, Observer, Recorder
@@ -71,7 +73,13 @@ def weights_seed(config: RunConfig) -> int:
 
 
 def fit(
-    config: RunConfig, train: Scan, holdout: Holdout, val: Scan, folder: Path, observer: Observer
+    config: RunConfig,
+    train: Scan,
+    holdout: Holdout,
+    val: Scan,
+    folder: Path,
+    observer: Observer,
+    instruments: Sequence[Instrument] = (),
 ) -> TrainingResult:
     """Train and keep the best and last weights under `folder`.
 
@@ -82,6 +90,7 @@ def fit(
         val: the scan validation patterns come from.
         folder: where `best.ckpt` and `last.ckpt` go.
         observer: is told of steps and epochs.
+        instruments: look into the training; the caller has them write.
 
     Raises:
         InputError: no such device.
@@ -97,7 +106,7 @@ def fit(
     )
     checkpoints, progress = BestAndLast(folder), Progress(config.training.epochs)
     recorder = Recorder(checkpoints, progress, observer)
-    trainer = _trainer(config, [progress, recorder])
+    trainer = _trainer(config, [progress, recorder, *instruments])
     with warnings.catch_warnings():
         # The patterns are in memory already: worker processes would only copy them.
         warnings.filterwarnings("ignore", ".*does not have many workers.*")

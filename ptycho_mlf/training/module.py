@@ -62,7 +62,6 @@ class PtychoModule(L.LightningModule):
         self.register_buffer("probe", probe, persistent=False)
         self.steps_taken = 0
         self.validation: Validation | None = None
-        self._losses: list[Tensor] = []
 
     def forward(self, amplitude_BCNN: Tensor) -> Tensor:
         """Patterns to complex objects, (B, C, N, N)."""
