@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -15,8 +14,6 @@ from ptycho_mlf.tracking.run_record import RunRecord
 
 CODE = Path(__file__).with_name("served_model.py")
 PACKAGE = Path(ptycho_mlf.__file__).parent
-REQUIREMENTS = ("mlflow", "numpy", "pydantic", "safetensors", "torch")
-"""What the served model imports."""
 
 
 def log_model(record: RunRecord, generator: nn.Module, config_file: Path, scan: Scan, step: int) -> None:
@@ -32,5 +29,4 @@ def log_model(record: RunRecord, generator: nn.Module, config_file: Path, scan: 
             step=step,
             # The model is run with the code it was trained with, wherever it is loaded.
             code_paths=[PACKAGE],
-            pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
         )
