@@ -6,6 +6,7 @@ from .execution import ExecutionConfig
 from .model import U_SHAPED, ModelConfig
 from .replication import ReplicationConfig
 from .run import SECTIONS, RunConfig, parameters, probe_digest
+from .telemetry import TelemetryConfig
 from .training import CLIP_DEFAULTS, TrainingConfig
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "ModelConfig",
     "ReplicationConfig",
     "RunConfig",
+    "TelemetryConfig",
     "TrainingConfig",
     "parameters",
     "probe_digest",

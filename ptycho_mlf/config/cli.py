@@ -16,6 +16,7 @@ HEADINGS = {
     "data": "Data",
     "model": "Model",
     "training": "Training",
+    "telemetry": "Telemetry",
     "replication": "Replication of the earlier study's confounds",
     "execution": "Execution (not part of the fingerprint)",
 }

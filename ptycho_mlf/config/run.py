@@ -18,12 +18,14 @@ from .execution import ExecutionConfig
 from .knob import Section, trait, used_if
 from .model import ModelConfig
 from .replication import ReplicationConfig
+from .telemetry import TelemetryConfig
 from .training import TrainingConfig
 
 SECTIONS: dict[str, type[Section]] = {
     "data": DataConfig,
     "model": ModelConfig,
     "training": TrainingConfig,
+    "telemetry": TelemetryConfig,
     "replication": ReplicationConfig,
     "execution": ExecutionConfig,
 }
@@ -44,6 +46,7 @@ class RunConfig(BaseModel):
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
+    telemetry: TelemetryConfig = TelemetryConfig()
     replication: ReplicationConfig = ReplicationConfig()
     execution: ExecutionConfig = ExecutionConfig()
 
