@@ -22,6 +22,7 @@ from ptycho_mlf.physics.far_field import far_field_amplitude
 from ptycho_mlf.physics.losses import mae
 from ptycho_mlf.physics.objective import Objective
 from ptycho_mlf.physics.reassembly import reassemble
+from ptycho_mlf.telemetry.contrast import BatchContrast
 from ptycho_mlf.telemetry.trace import StepTrace
 from ptycho_mlf.telemetry.update_norm import norm, update_norm
 
@@ -92,6 +93,7 @@ class PtychoModule(L.LightningModule):
             self.config.training, params, unit_axes(self.model), head_parameters(self.model)
         )
         self.trace = StepTrace(self.device)
+        self._batch_contrast = BatchContrast(self.probe[0, 0])
         self._frozen = torch.zeros((), device=self.device)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
@@ -115,6 +117,7 @@ class PtychoModule(L.LightningModule):
         ratio = update_norm(optimizer) / weights
         if isinstance(schedule, LambdaLR):
             schedule.step()
+        spatial, cross_pattern = self._batch_contrast(object_BCNN)
         self.trace.record(
             self.steps_taken,
             self.current_epoch,
@@ -124,12 +127,14 @@ class PtychoModule(L.LightningModule):
             grad_norm_postclip=clipped.postclip_norm,
             clip_fraction=clipped.fraction,
             update_ratio=ratio,
+            contrast_spatial=spatial,
+            contrast_cross_pattern=cross_pattern,
         )
         self.steps_taken += 1
 
     def on_validation_epoch_start(self) -> None:
         """Start the accumulators."""
-        self._meter = ValidationMeter(self.probe, self.config.model.output_mode)
+        self._meter = ValidationMeter(self.model, self.probe, self.config.model.output_mode).__enter__()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add one batch: the loss is always `mae`, whatever the training minimises."""
@@ -139,6 +144,7 @@ class PtychoModule(L.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Read the accumulators; a plateau schedule looks at them."""
+        self._meter.__exit__(None, None, None)
         self.validation = self._meter.result()
         if self.trainer.state.fn == "fit" and isinstance(self._schedule, ReduceLROnPlateau):
             self._schedule.step(self.validation.loss)

@@ -34,7 +34,11 @@ class EpochRow:
     lr_end: float
     contrast_spatial: float
     contrast_cross_pattern: float
+    contrast_phase: float
+    """rad."""
     head_saturation: float | None
+    dead_channels: dict[str, float]
+    """Share of dead channels by place."""
     grad_norm_median: float
     grad_norm_max: float
     seconds: float
@@ -110,7 +114,9 @@ class Recorder(L.Callback):
             lr_end=float(rates[-1]),
             contrast_spatial=validation.contrast.spatial,
             contrast_cross_pattern=validation.contrast.cross_pattern,
+            contrast_phase=validation.phase_contrast,
             head_saturation=validation.head_saturation,
+            dead_channels=validation.dead_channels,
             grad_norm_median=float(np.median(norms)),
             grad_norm_max=float(norms.max()),
             seconds=time.monotonic() - self._epoch_start,
