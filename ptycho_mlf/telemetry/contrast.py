@@ -76,6 +76,32 @@ class ContrastMeter:
         return Contrast(spatial, cross_pattern)
 
 
+class BatchContrast:
+    """The two contrasts within one batch, as scalars on the device: cheap enough for every step, nothing is read."""
+
+    def __init__(self, probe_PNN: Tensor) -> None:
+        """Take the weights of the pixels.
+
+        Args:
+            probe_PNN: complex probe modes; their summed intensity is the weight of a pixel.
+        """
+        intensity = probe_PNN.abs().square().sum(0)
+        self._weight_NN = intensity / intensity.sum()
+
+    @torch.no_grad()
+    def __call__(self, object_BCNN: Tensor) -> tuple[Tensor, Tensor]:
+        """Spatial contrast and cross-pattern variation of the amplitude; the latter is NaN for a single pattern."""
+        amplitude = object_BCNN.detach().abs()
+        mean_BC = (amplitude * self._weight_NN).sum((-2, -1))
+        variance_BC = ((amplitude - mean_BC[..., None, None]).square() * self._weight_NN).sum((-2, -1))
+        spatial = (variance_BC.sqrt() / mean_BC.clamp_min(_TINY)).mean()
+        if len(amplitude) == 1:
+            return spatial, torch.full_like(spatial, torch.nan)
+        deviation_CNN = amplitude.std(0, correction=0)
+        cross = (deviation_CNN * self._weight_NN).sum((-2, -1)).mean() / mean_BC.mean().clamp_min(_TINY)
+        return spatial, cross
+
+
 def head_saturation(object_BCNN: Tensor, output_mode: str) -> Tensor | None:
     """Share of bounded outputs within 1 % of a bound, or None for the unbounded `real_imag` head.
 

@@ -14,7 +14,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-DEVICE_COLUMNS = ("loss", "grad_norm_preclip", "grad_norm_postclip", "clip_fraction", "update_ratio")
+DEVICE_COLUMNS = (
+    "loss",
+    "grad_norm_preclip",
+    "grad_norm_postclip",
+    "clip_fraction",
+    "update_ratio",
+    "contrast_spatial",
+    "contrast_cross_pattern",
+)
 COLUMNS = ("step", "epoch", "lr", *DEVICE_COLUMNS)
 Column = NDArray[np.float64 | np.int64]
 FLUSH_EVERY = 100
