@@ -6,6 +6,7 @@ record. Nothing in it reads the device.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import lightning as L
@@ -24,13 +25,28 @@ from ptycho_mlf.physics.objective import Objective
 from ptycho_mlf.physics.reassembly import reassemble
 from ptycho_mlf.telemetry.contrast import BatchContrast
 from ptycho_mlf.telemetry.trace import StepTrace
-from ptycho_mlf.telemetry.update_norm import norm, update_norm
+from ptycho_mlf.telemetry.update_norm import norms, update_norms
 
 from .clipping import Clipper, build_clipper
 from .data_module import Batch, ScanDataModule
 from .optimizer import build_optimizer, masked_step
 from .schedule import build_schedule
 from .validation import Validation, ValidationMeter
+
+
+@dataclass(frozen=True)
+class StepNorms:
+    """What the last step saw of each of the T parameters that have gradients, on the device."""
+
+    loss: Tensor
+    preclip: Tensor
+    """Global gradient norm before clipping."""
+    gradients_T: Tensor
+    """Norms before clipping, in the order of the model's parameters."""
+    weights_T: Tensor
+    """Norms before the update, in the same order."""
+    updates_T: Tensor
+    """Norms of the update, in the order of the optimizer's groups."""
 
 
 class PtychoModule(L.LightningModule):
@@ -106,15 +122,18 @@ class PtychoModule(L.LightningModule):
         self.manual_backward(loss)
 
         params = [p for p in self.model.parameters() if p.grad is not None]
-        preclip = norm([p.grad for p in params if p.grad is not None])
+        gradient_norms = norms([p.grad for p in params if p.grad is not None])
+        preclip = gradient_norms.norm()
         # From the first non-finite step on the weights stay as they are.
         finite = loss.detach().isfinite() & preclip.isfinite()
         self._frozen = torch.maximum(self._frozen, (~finite).float())
         clipped = self.clipper(preclip)
-        weights = norm([p.detach() for p in params])
+        weight_norms = norms([p.detach() for p in params])
         lr = float(optimizer.param_groups[0]["lr"])
         masked_step(optimizer, self._frozen)
-        ratio = update_norm(optimizer) / weights
+        changes = update_norms(optimizer)
+        ratio = changes.norm() / weight_norms.norm()
+        self.last_step = StepNorms(loss.detach(), preclip, gradient_norms, weight_norms, changes)
         if isinstance(schedule, LambdaLR):
             schedule.step()
         spatial, cross_pattern = self._batch_contrast(object_BCNN)

@@ -34,8 +34,10 @@ def test_it_is_the_norm_of_what_the_step_added(settings, chunk, monkeypatch):
         for p in params:
             p.grad = torch.randn_like(p)
         optimizer.step()
-        moved = torch.cat([(p.detach() - b).flatten() for p, b in zip(params, before, strict=True)])
-        torch.testing.assert_close(under_test.update_norm(optimizer), moved.norm(), rtol=1e-9, atol=0)
+        moved = {p: (p.detach() - b).norm() for p, b in zip(params, before, strict=True)}
+        in_order = torch.stack([moved[p] for group in optimizer.param_groups for p in group["params"]])
+        torch.testing.assert_close(under_test.update_norms(optimizer), in_order, rtol=1e-9, atol=0)
+        torch.testing.assert_close(under_test.update_norm(optimizer), in_order.norm(), rtol=1e-9, atol=0)
 
 
 def test_an_unknown_optimizer_is_refused():
