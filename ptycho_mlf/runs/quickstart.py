@@ -63,13 +63,7 @@ def run_quickstart(overrides: Mapping[str, str]) -> None:
         print_comparison(compare(parent=parent.run_id), console)
     console.print(
         "\nLook at the runs in the browser (in its sidebar click “Model training”):\n"
-        f"  {_mlflow_command()} ui --backend-store-uri {uri}",
+        # The whole path: it works from any folder, in an activated environment or not.
+        f"  {Path(sys.executable).with_name('mlflow')} ui --backend-store-uri {uri}",
         soft_wrap=True,
     )
-
-
-def _mlflow_command() -> str:
-    """MLflow's command of this environment as it can be typed here, activated or not."""
-    command = Path(sys.executable).with_name("mlflow")
-    here = Path.cwd()
-    return str(command.relative_to(here) if command.is_relative_to(here) else command)
