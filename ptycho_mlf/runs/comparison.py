@@ -20,8 +20,8 @@ COLUMNS: Mapping[str, tuple[str, str]] = {
     "ssim_amp_best": ("SSIM amp\nbest", "test/best/ssim_amp"),
     "ssim_amp_last": ("SSIM amp\nlast", "test/last/ssim_amp"),
     "ssim_phase_best": ("SSIM phase\nbest", "test/best/ssim_phase"),
-    "grad_norm_median": ("grad norm\nmedian", "grad_norm/preclip_median"),
-    "grad_norm_p99": ("grad norm\np99", "grad_norm/preclip_p99"),
+    "grad_norm_median": ("grad norm\nmedian", "grad_norm/run_median"),
+    "grad_norm_p99": ("grad norm\np99", "grad_norm/run_p99"),
 }
 """Field to (heading, metric in the store)."""
 _TABLE_WIDTH = 160

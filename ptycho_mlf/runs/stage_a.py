@@ -197,6 +197,6 @@ def _end_metrics(stats: Mapping[str, Any], floors: Floors) -> dict[str, float]:
             points[f"val/loss_{name}"] = stats["val"][name]
             points[f"val/skill_{name}"] = 1 - stats["val"][name] / floors.best
     if stats["grad_norm"]["preclip"] is not None:
-        points |= {f"grad_norm/preclip_{name}": value for name, value in stats["grad_norm"]["preclip"].items()}
+        points |= {f"grad_norm/run_{name}": value for name, value in stats["grad_norm"]["preclip"].items()}
     points["time/training_seconds"] = stats["seconds"]
     return {name: value for name, value in points.items() if math.isfinite(value)}

@@ -17,7 +17,9 @@ from safetensors.numpy import load_file
 from ptycho_mlf.config import InputError, RunConfig
 from ptycho_mlf.evaluation.evaluate import evaluate
 from ptycho_mlf.runs.dataset import load_run_data
+from ptycho_mlf.runs.live_metrics import SERIES
 from ptycho_mlf.runs.stage_a import run_stage_a
+from ptycho_mlf.telemetry import buckets
 
 from ..conftest import Server
 
@@ -99,8 +101,17 @@ def test_a_run_leaves_everything_behind(store: Path, tiny: Callable[..., RunConf
         "test/last/ssim_amp",
         "test/constant/mae_amp",
         "floor/best",
-        "grad_norm/preclip_p99",
+        "grad_norm/run_p99",
     } <= run.data.metrics.keys()
+
+
+def test_no_value_of_the_end_falls_into_a_series(store: Path, tiny: Callable[..., RunConfig], monkeypatch):
+    """Above a thousand steps every series has a second one, `<name>_median`: nothing else may use its name."""
+    monkeypatch.setattr(buckets, "POINTS", 4)
+    run_id = run_stage_a(tiny()).run_id
+    for name in SERIES.values():
+        history = MlflowClient().get_metric_history(run_id, f"{name}_median")
+        assert len({m.step for m in history}) == len(history) == 4
 
 
 def test_the_logged_model_reproduces_the_scored_reconstruction(store: Path, tiny: Callable[..., RunConfig]):
