@@ -13,6 +13,7 @@ import pytest
 from ptycho_mlf.config import RunConfig, parameters
 from ptycho_mlf.config.knob import trait
 from ptycho_mlf.runs.dataset import load_run_data
+from ptycho_mlf.runs.instruments import build_instruments
 from ptycho_mlf.runs.scoring import scored_generators
 from ptycho_mlf.training.fit import fit
 
@@ -82,6 +83,7 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
     "batch_size": ({}, 7),
     "seed": ({}, 1),
     "precision": ({}, "bf16"),
+    "activation_epochs": ({}, 1),
     "physics_gain": ({}, "batch_size"),
     "probe_for_model": ({}, "div4"),
     "schedule_in_force": ({}, False),
@@ -101,7 +103,7 @@ def probe_file(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def observed(config: RunConfig, folder: Path) -> str:
-    """Digest of everything a run computes: data, split, trace, history, weights, and what is scored."""
+    """Digest of everything a run computes: data, split, trace, history, weights, reports, and what is scored."""
     data = load_run_data(config)
 
     class Silent:
@@ -109,7 +111,8 @@ def observed(config: RunConfig, folder: Path) -> str:
 
         def epoch(self, row: object) -> None: ...
 
-    result = fit(config, data.train, data.holdout, data.val, folder, Silent())
+    instruments = build_instruments(config)
+    result = fit(config, data.train, data.holdout, data.val, folder, Silent(), instruments)
     digest = hashlib.sha256()
     for scan in (data.train, data.test):
         digest.update(scan.content_hash.encode())
@@ -118,6 +121,9 @@ def observed(config: RunConfig, folder: Path) -> str:
     arrays += [p.detach().numpy() for p in result.generator.parameters()]
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
+    for instrument in instruments:
+        instrument.write(folder)
+    digest.update(",".join(sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))).encode())
     digest.update(",".join(scored_generators(config, result, folder)).encode())
     return digest.hexdigest()
 
