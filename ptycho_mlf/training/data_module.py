@@ -107,6 +107,17 @@ class ScanDataModule(L.LightningDataModule):
         """Shuffled batches."""
         return _loader(self.train_set, BatchOrder(len(self.train_set), self._batch_size, self._order_seed))
 
+    @property
+    def train_patterns(self) -> Index:
+        """Indices of the train patterns into the train scan."""
+        return self._holdout.train
+
+    def batch_positions(self, epoch: int, batch: int) -> list[int]:
+        """Which of the train patterns were in a batch; epochs and batches count from 0."""
+        order = BatchOrder(len(self.train_set), self._batch_size, self._order_seed)
+        order.set_epoch(epoch)
+        return list(order)[batch]
+
     def val_dataloader(self) -> DataLoader[Batch]:
         """Batches in natural order."""
         return _loader(self.val_set, BatchOrder(len(self.val_set), self._batch_size))

@@ -1,0 +1,91 @@
+"""The gradient report as one HTML page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .gradient_figures import heatmap_figure, histogram_figure
+from .gradient_statistics import Layer, LayerRows
+from .html_page import image, page, pairs, paragraph, section, table
+
+HISTOGRAM_TITLES = {
+    "gradient": "gradients",
+    "weight_initial": "weights before training",
+    "weight": "weights at the end",
+}
+MEANING = {
+    "gradient norm": "L2 norm of the layer's gradient before clipping",
+    "clipped": "share of the recorded steps in which clipping made the layer's gradient smaller; "
+    "least scale: smallest norm after over before clipping",
+    "update ratio": "L2 norm of the step the optimizer took over the norm of the weights before it",
+    "zero": "share of the layer's gradient numbers that are exactly zero, at the last histogram",
+}
+_HEADS = (
+    "layer",
+    "type",
+    "numbers",
+    "gradient norm median",
+    "p99",
+    "max",
+    "at step",
+    "update ratio median",
+    "max",
+    "clipped",
+    "least scale",
+    "weight norm first",
+    "last",
+    "zero",
+)
+
+
+def gradient_page(
+    report: Mapping[str, Any],
+    rows: LayerRows,
+    layers: Sequence[Layer],
+    histograms: Mapping[str, tuple[int, NDArray[np.int64]]],
+) -> str:
+    """HTML of a report; the arguments are those of `gradient_report` and what it made of them."""
+    stride, steps = report["gradient_stride"], report["recorded_steps"]
+    titled = {HISTOGRAM_TITLES[name]: histograms[name] for name in HISTOGRAM_TITLES if name in histograms}
+    return page(
+        "Gradient report",
+        [
+            paragraph(
+                f"{steps} steps recorded, one in {stride} from {report['first_step']} to {report['last_step']}; "
+                f"{len(layers)} layers from input to output. Grey: zero or not measured; black: not finite."
+                if stride > 1
+                else f"{steps} steps, {len(layers)} layers from input to output. Grey: zero; black: not finite."
+            ),
+            image(heatmap_figure(rows, layers), "Heatmaps of layers over steps"),
+            section(
+                "Orders of magnitude", image(histogram_figure(titled, layers), "Histograms of gradients and weights")
+            ),
+            section("All layers", table(_HEADS, [_row(layer) for layer in report["layers"]])),
+            section("What they mean", pairs(MEANING)),
+        ],
+    )
+
+
+def _row(layer: Mapping[str, Any]) -> list[object]:
+    gradient, update, clipping, weight = (layer[n] for n in ("grad_norm", "update_ratio", "clipping", "weight_norm"))
+    counts = layer["histograms"].get("gradient")
+    return [
+        layer["name"],
+        layer["type"],
+        layer["numbers"],
+        gradient["median"],
+        gradient["p99"],
+        gradient["max"],
+        gradient["step_of_max"],
+        update["median"],
+        update["max"],
+        clipping["fraction"],
+        clipping["least_scale"],
+        weight["first"],
+        weight["last"],
+        None if counts is None else counts["zeros"] / layer["numbers"],
+    ]
