@@ -1,6 +1,8 @@
-"""Parameters of the instruments: what a run looks at while it trains. None of them changes the training's numbers."""
+"""Parameters of the instruments: what a run looks at while it trains, and whether it ends on what it sees."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from .knob import Section, knob
 
@@ -8,9 +10,22 @@ from .knob import Section, knob
 class TelemetryConfig(Section):
     """Reports that a run carries. They count in the fingerprint, since they decide what a run leaves behind."""
 
+    stop_on: Literal["none", "collapse"] = knob(
+        "none", "collapse ends a training early once its verdict is final; the verdict stands, and the run is marked."
+    )
     activation_epochs: int = knob(
         0,
         "Activation statistics before training, every so many epochs and at the end; 0 = off.",
         unit="epochs",
         ge=0,
+    )
+    gradient_stride: int = knob(
+        10,
+        "Gradient report: norms, update ratios and clipping of every layer at every so many steps; 0 = off.",
+        unit="steps",
+        ge=0,
+    )
+    postmortem: bool = knob(
+        True,
+        "Keep the norms of every layer around the worst spike or the non-finite step, and the batch that did it.",
     )

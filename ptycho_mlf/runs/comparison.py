@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ptycho_mlf.telemetry.verdict import SURVIVORS
 from ptycho_mlf.tracking.queries import RunSummary, find_runs
 from ptycho_mlf.tracking.reaper import reap
 
@@ -32,7 +33,7 @@ class Row:
     """One run of the table."""
 
     rank: int | None
-    """1 = best validation skill among healthy runs; None where runs are not ranked, or this one is not healthy."""
+    """1 = best validation skill among runs that survived; None where runs are not ranked, or this one did not."""
     run_id: str
     name: str
     arm: str
@@ -78,7 +79,7 @@ def comparison(runs: Sequence[RunSummary]) -> Comparison:
         text = f"not ranked: these runs saw different data (dataset hashes {', '.join(hashes)})"
         return Comparison(rows, text)
     rows.sort(key=_merit)
-    ranked = [replace(row, rank=place) if _healthy(row) else row for place, row in enumerate(rows, start=1)]
+    ranked = [replace(row, rank=place) if _survived(row) else row for place, row in enumerate(rows, start=1)]
     return Comparison(ranked, None)
 
 
@@ -120,12 +121,12 @@ def _row(run: RunSummary) -> Row:
     )
 
 
-def _healthy(row: Row) -> bool:
-    return row.verdict == "healthy" and row.values["skill_best"] is not None
+def _survived(row: Row) -> bool:
+    return row.verdict in SURVIVORS and row.values["skill_best"] is not None
 
 
 def _merit(row: Row) -> tuple[bool, float]:
-    return (not _healthy(row), -(row.values["skill_best"] or 0.0))
+    return (not _survived(row), -(row.values["skill_best"] or 0.0))
 
 
 def _text(value: float | None) -> str:

@@ -9,7 +9,7 @@ from ptycho_mlf.config import RunConfig
 from ptycho_mlf.physics.floor import Floors, constant_object_floors, fit_train_constant
 from ptycho_mlf.scan import Scan
 from ptycho_mlf.simulation import load_or_simulate
-from ptycho_mlf.telemetry.contrast import Contrast
+from ptycho_mlf.telemetry.signals import References
 from ptycho_mlf.training.holdout import Holdout, hold_out
 from ptycho_mlf.training.validation import contrast_of_truth
 
@@ -35,9 +35,12 @@ class RunData:
         train = fit_train_constant(self.train.amplitude_nCNN[self.holdout.train], probe, batch_size)
         return constant_object_floors(self.val.amplitude_nCNN[self.holdout.val], probe, batch_size, train)
 
-    def contrast_of_truth(self) -> Contrast | None:
-        """The contrast of the true validation objects."""
-        return contrast_of_truth(self.val, self.holdout.val)
+    def references(self, floors: Floors) -> References:
+        """What a verdict is held against: the floor and the contrasts of the true validation objects."""
+        truth = contrast_of_truth(self.val, self.holdout.val)
+        if truth is None:
+            return References(floors.best, None, None, None)
+        return References(floors.best, truth.amplitude.spatial, truth.amplitude.cross_pattern, truth.phase)
 
 
 def load_run_data(config: RunConfig) -> RunData:

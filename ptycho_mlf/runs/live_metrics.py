@@ -49,6 +49,7 @@ class LiveMetrics:
             "train/epoch_loss": row.train_loss,
             "contrast/amp": row.contrast_spatial,
             "contrast/cross_pattern": row.contrast_cross_pattern,
+            "contrast/phase": row.contrast_phase,
             "epoch": row.epoch,
         }
         if row.head_saturation is not None:

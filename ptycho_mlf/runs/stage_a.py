@@ -13,21 +13,25 @@ import torch
 
 from ptycho_mlf.config import RunConfig
 from ptycho_mlf.physics.floor import Floors
+from ptycho_mlf.telemetry.course import Course
+from ptycho_mlf.telemetry.signals import References
 from ptycho_mlf.telemetry.trace import Rows
 from ptycho_mlf.telemetry.verdict import Verdict, judge
 from ptycho_mlf.tracking.run_record import RunRecord
 from ptycho_mlf.tracking.store import connect
 from ptycho_mlf.training.fit import TrainingResult, fit, order_seed, resolve_accelerator, weights_seed
 from ptycho_mlf.training.instruments import Instrument
+from ptycho_mlf.training.out_of_memory import is_allocation_failure
 
 from .artifacts import finite, write_figures, write_json, write_training
 from .dataset import RunData, load_run_data
 from .instruments import build_instruments
+from .legacy_rules import legacy_rules
 from .live_metrics import LiveMetrics
 from .log_model import log_model
 from .scoring import metrics_for_store, score, scored_generators, scores_json
 from .stats import training_stats
-from .summary import summary_text
+from .summary import out_of_memory_text, summary_text
 
 
 @dataclass(frozen=True)
@@ -86,18 +90,23 @@ class _Run:
         live = LiveMetrics(self.record, self._total_steps(), floors.best)
         instruments = build_instruments(self.config)
         data = self.data
+        references = data.references(floors)
+        parts = (data.train, data.holdout, data.val)
         try:
-            result = fit(self.config, data.train, data.holdout, data.val, self.checkpoints, live, instruments)
-        except BaseException:
+            result = fit(self.config, *parts, self.checkpoints, live, instruments, references)
+        except BaseException as error:
             # Killed or failed: what was learned until then is kept all the same.
             live.close()
             write_training(self.folder, Rows.concatenate(live.rows), live.history, None)
             self._write(instruments)
+            verdict = self._out_of_memory(live, references) if is_allocation_failure(error) else None
             self.record.log_folder(self.folder)
-            raise
+            if verdict is None:
+                raise
+            return verdict
         live.close()
         self._write(instruments)
-        verdict = self._judge(result, floors)
+        verdict = self._judge(result, references)
         self._score(result, floors, verdict)
         self.record.log_folder(self.folder)
         return verdict
@@ -108,7 +117,10 @@ class _Run:
 
     def _total_steps(self) -> int:
         training = self.config.training
-        return training.epochs * math.ceil(len(self.data.holdout.train) / training.batch_size)
+        return training.epochs * self._steps_per_epoch()
+
+    def _steps_per_epoch(self) -> int:
+        return math.ceil(len(self.data.holdout.train) / self.config.training.batch_size)
 
     def _describe(self) -> None:
         """config.json, dataset inputs and resolved values: known before the first step."""
@@ -153,23 +165,43 @@ class _Run:
                 profile={"content_hash": scan.content_hash, "mean_amplitude": float(scan.amplitude_nCNN.mean())},
             )
 
-    def _judge(self, result: TrainingResult, floors: Floors) -> Verdict:
-        nonfinite = result.nonfinite_step
-        if nonfinite is None and not math.isfinite(result.last.loss):
-            nonfinite = len(result.trace)
-        verdict = judge(
-            nonfinite_step=nonfinite,
-            val_last=result.last.loss,
-            floor=floors.best,
-            contrast=result.last.contrast,
-            contrast_of_truth=self.data.contrast_of_truth(),
-        )
-        write_json(self.folder / "verdict.json", finite(verdict.as_json()))
-        self.record.set_tags(
-            {"verdict": verdict.name}
-            | ({} if verdict.onset_step is None else {"verdict.onset_step": str(verdict.onset_step)})
-        )
+    def _judge(self, result: TrainingResult, references: References) -> Verdict:
+        validations = [row.signals() for row in result.history]
+        if result.nonfinite_step is not None:
+            # Its last epoch was cut short and has no row of its own.
+            validations.append(result.last.signals(len(result.trace)))
+        initial, is_mae = result.initial.signals(0), self.config.training.loss == "mae"
+        verdict = judge(Course(result.trace, initial, validations, references, is_mae))
+        self._note(verdict, stopped_early=result.stopped_early)
         return verdict
+
+    def _out_of_memory(self, live: LiveMetrics, references: References) -> Verdict:
+        """The verdict of a training that needed more memory than there is: a result, not an error of the program."""
+        validations = [row.signals() for row in live.history]
+        course = Course(Rows.concatenate(live.rows), None, validations, references, self.config.training.loss == "mae")
+        verdict = judge(course, out_of_memory=True)
+        self._note(verdict, stopped_early=False)
+        summary = out_of_memory_text(self.config, verdict, self.data.hash)
+        (self.folder / "summary.md").write_text(summary)
+        self.record.set_tags({"mlflow.note.content": summary})
+        return verdict
+
+    def _note(self, verdict: Verdict, *, stopped_early: bool) -> None:
+        """Tags now, and the file before anything else can go wrong; scores come later."""
+        tags = {"verdict": verdict.name, "verdict.crash": _tri_state(verdict.crash)}
+        if verdict.onset_step is not None:
+            tags["verdict.onset_step"] = str(verdict.onset_step)
+        if verdict.cause:
+            tags["verdict.cause"] = "; ".join(verdict.cause)
+        if stopped_early:
+            tags["stopped_early"] = "true"
+        self.record.set_tags(tags)
+        self._stopped_early = stopped_early
+        self._write_verdict(verdict, legacy_rules(verdict, None, {}, 1) if verdict.name == "oom" else None)
+
+    def _write_verdict(self, verdict: Verdict, legacy: Mapping[str, Any] | None) -> None:
+        document = {**verdict.as_json(), "stopped_early": self._stopped_early, "legacy": legacy}
+        write_json(self.folder / "verdict.json", finite(document))
 
     def _score(self, result: TrainingResult, floors: Floors, verdict: Verdict) -> None:
         config, folder = self.config, self.folder
@@ -177,6 +209,8 @@ class _Run:
         evaluations = score(generators, self.data.test, result.device)
         stats = training_stats(result)
         write_training(folder, result.trace, result.history, result.initial)
+        legacy = legacy_rules(verdict, result.last.loss, evaluations["last"].legacy, self._steps_per_epoch())
+        self._write_verdict(verdict, legacy)
         write_json(folder / "stats.json", finite(stats))
         write_json(folder / "metrics.json", scores_json(evaluations) | {"floors": asdict(floors)})
         write_figures(folder, evaluations, result.trace, result.history, floors.best)
@@ -187,6 +221,11 @@ class _Run:
         weights, generator = next(iter(generators.items()))
         step = stats["val"]["best_step"] if weights == "best" else len(result.trace)
         log_model(self.record, generator, folder / "config.json", self.data.test, step)
+
+
+def _tri_state(value: bool | None) -> str:
+    """true, false, or none: a run that counts neither way."""
+    return str(value).lower()
 
 
 def _end_metrics(stats: Mapping[str, Any], floors: Floors) -> dict[str, float]:

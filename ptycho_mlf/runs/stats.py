@@ -38,6 +38,7 @@ def training_stats(result: TrainingResult) -> dict[str, Any]:
         "contrast": {
             "spatial": result.last.contrast.spatial,
             "cross_pattern": result.last.contrast.cross_pattern,
+            "phase": result.last.phase_contrast,
         },
         "head_saturation": result.last.head_saturation,
         "grad_norm": {name: _quantiles(trace, f"grad_norm_{name}") for name in ("preclip", "postclip")},

@@ -32,8 +32,7 @@ def summary_text(
     """Markdown."""
     model, training, val = config.model, config.training, stats["val"]
     lines = [
-        f"**{verdict.name}**: {verdict.sentence}",
-        "",
+        *verdict_lines(verdict),
         f"{model.architecture}, {model.fno_blocks} blocks, width {model.width}, {stats['parameters']['real']:,} real "
         f"parameters; {training.optimizer} at {training.learning_rate:g}, {training.scheduler}, "
         f"clip {training.clip_algorithm}; seed {training.seed}; {stats['epochs']} epochs, {stats['steps']} steps "
@@ -53,6 +52,37 @@ def summary_text(
         constant = next(iter(evaluations.values())).metrics.get(f"constant_{name}")
         lines.append(f"| {label} | " + " | ".join([*cells, "" if constant is None else f"{constant:.4f}"]) + " |")
     return "\n".join(lines) + "\n"
+
+
+def out_of_memory_text(config: RunConfig, verdict: Verdict, dataset_hash: str) -> str:
+    """Markdown for a run without a result."""
+    model, training = config.model, config.training
+    settings = (
+        f"{model.architecture}, {model.fno_blocks} blocks, width {model.width}, modes {model.modes}; "
+        f"N {config.data.N}, batch {training.batch_size}; seed {training.seed}; dataset `{dataset_hash}`."
+    )
+    return "\n".join([*verdict_lines(verdict), settings]) + "\n"
+
+
+def verdict_lines(verdict: Verdict) -> list[str]:
+    """The verdict, its sentence, and what is known around it; one paragraph each."""
+    around: list[str] = []
+    if verdict.onset_step is not None:
+        around.append(f"onset at step {verdict.onset_step}")
+    if verdict.trigger is not None:
+        found = verdict.trigger
+        around.append(f"after a spike of {found.series} at step {found.step} ({found.sigmas:.3g} sigma)")
+    if verdict.cause:
+        around.append(f"cause: {', '.join(verdict.cause)}")
+    paragraphs = [f"**{verdict.name}**: {verdict.sentence}"]
+    if around:
+        text = "; ".join(around)
+        paragraphs.append(f"{text[0].upper()}{text[1:]}.")
+    if verdict.warnings:
+        paragraphs.append(f"Warning: {', '.join(verdict.warnings)}.")
+    if verdict.hint:
+        paragraphs.append(verdict.hint)
+    return [line for paragraph in paragraphs for line in (paragraph, "")]
 
 
 def _val_row(name: str, loss: float, floor: float) -> str:

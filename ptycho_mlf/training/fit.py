@@ -18,6 +18,7 @@ from ptycho_mlf.generators import build_generator
 from ptycho_mlf.physics.model_probe import model_probe
 from ptycho_mlf.physics.objective import Objective
 from ptycho_mlf.scan import Scan
+from ptycho_mlf.telemetry.signals import References
 from ptycho_mlf.telemetry.trace import Rows
 
 from .checkpoints import BestAndLast
@@ -28,6 +29,7 @@ from .module import PtychoModule
 from .progress import Progress
 from .recorder import EpochRow, Observer, Recorder
 from .validation import Validation
+from .watch import Watch
 
 FIXED_ORDER_SEED = 42
 """What the earlier study seeded the order with whatever the run seed (seed_scope=weights)."""
@@ -47,6 +49,8 @@ class TrainingResult:
     """The generator with its last weights, on the CPU."""
     best_epoch: int | None
     nonfinite_step: int | None
+    stopped_early: bool
+    """Ended before its last epoch because its verdict was final."""
     device: str
 
 
@@ -80,6 +84,7 @@ def fit(
     folder: Path,
     observer: Observer,
     instruments: Sequence[Instrument] = (),
+    references: References | None = None,
 ) -> TrainingResult:
     """Train and keep the best and last weights under `folder`.
 
@@ -91,10 +96,15 @@ def fit(
         folder: where `best.ckpt` and `last.ckpt` go.
         observer: is told of steps and epochs.
         instruments: look into the training; the caller has them write.
+        references: what a running verdict is held against; without them there is none.
 
     Raises:
         InputError: no such device.
+        ValueError: stop_on=collapse without references.
     """
+    if references is None and config.telemetry.stop_on == "collapse":
+        raise ValueError("stop_on=collapse needs references")
+    watch = None if references is None else Watch(config, references)
     module = _module(config, train)
     data = ScanDataModule(
         train,
@@ -105,7 +115,7 @@ def fit(
         with_truth=config.training.loss == "supervised",
     )
     checkpoints, progress = BestAndLast(folder), Progress(config.training.epochs)
-    recorder = Recorder(checkpoints, progress, observer)
+    recorder = Recorder(checkpoints, progress, observer, watch)
     trainer = _trainer(config, [progress, recorder, *instruments])
     with warnings.catch_warnings():
         # The patterns are in memory already: worker processes would only copy them.
@@ -114,6 +124,8 @@ def fit(
         warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
         trainer.validate(module, datamodule=data, verbose=False)
         initial = _taken(module)
+        if watch is not None:
+            watch.initial = initial.signals(0)
         trainer.fit(module, datamodule=data)
         if module.trace.nonfinite_step is not None:
             # The epoch was cut short: what the frozen weights predict has not been looked at.
@@ -126,6 +138,7 @@ def fit(
         generator=module.model.cpu(),
         best_epoch=checkpoints.best_epoch,
         nonfinite_step=module.trace.nonfinite_step,
+        stopped_early=recorder.stopped_early,
         device=str(trainer.strategy.root_device),
     )
 

@@ -12,6 +12,7 @@ import torch
 from tqdm import tqdm
 
 from ptycho_mlf.telemetry.trace import Rows
+from ptycho_mlf.telemetry.verdict import VerdictName
 
 _ANNOUNCE_AFTER = 5
 """Steps after which the duration is estimated; the first one is slow."""
@@ -19,11 +20,22 @@ _ANNOUNCE_FROM = 60.0
 """Shortest training, in seconds, whose duration is announced."""
 
 
+_WORDS = {
+    "flat_amplitude": "flat",
+    "input_independent": "same_picture",
+    "saturated_head": "saturated",
+    "stagnated": "no_skill_yet",
+    "dead_layer": "dead",
+}
+"""Verdicts of a running training in short words; the others are short."""
+
+
 class Progress(L.Callback):
     """Shows values the host already has, so that nothing waits for the device."""
 
     def __init__(self, epochs: int) -> None:
         self._epochs = epochs
+        self._verdict: dict[str, str] = {}
         self._started = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -64,7 +76,12 @@ class Progress(L.Callback):
         if len(rows):
             self._bar.set_description(f"epoch {int(rows['epoch'][-1]) + 1}/{self._epochs}", refresh=False)
             norm = f"{rows['grad_norm_preclip'][-1]:.3g}"
-            self._bar.set_postfix(loss=f"{rows['loss'][-1]:.4f}", grad_norm=norm, val=f"{val_loss:.4f}", refresh=False)
+            values = {"loss": f"{rows['loss'][-1]:.4f}", "grad_norm": norm, "val": f"{val_loss:.4f}"}
+            self._bar.set_postfix(values | self._verdict, refresh=False)
+
+    def judge(self, verdict: VerdictName) -> None:
+        """Show from now on what the verdict would be if the training ended here."""
+        self._verdict = {"verdict": _WORDS.get(verdict, verdict)}
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Close the bar."""

@@ -10,12 +10,15 @@ from typing import Any, Protocol
 import lightning as L
 import numpy as np
 
+from ptycho_mlf.telemetry.signals import Signals
 from ptycho_mlf.telemetry.trace import Rows
 
 from .checkpoints import BestAndLast
 from .module import PtychoModule
+from .out_of_memory import is_allocation_failure
 from .progress import Progress
 from .validation import Validation
+from .watch import Watch
 
 _FLUSH_SECONDS = 1.0
 """Longest time between two flushes where reading the device costs nothing (CPU)."""
@@ -43,6 +46,18 @@ class EpochRow:
     grad_norm_max: float
     seconds: float
 
+    def signals(self) -> Signals:
+        """For the verdict."""
+        return Signals(
+            step=self.step,
+            loss=self.val_loss,
+            spatial=self.contrast_spatial,
+            cross_pattern=self.contrast_cross_pattern,
+            phase=self.contrast_phase,
+            head_saturation=self.head_saturation,
+            dead_channels=self.dead_channels,
+        )
+
 
 class Observer(Protocol):
     """Is told what the host learns, as it learns it."""
@@ -59,8 +74,11 @@ class Observer(Protocol):
 class Recorder(L.Callback):
     """The host's side of the telemetry."""
 
-    def __init__(self, checkpoints: BestAndLast, progress: Progress, observer: Observer) -> None:
-        self._checkpoints, self._progress, self._observer = checkpoints, progress, observer
+    def __init__(
+        self, checkpoints: BestAndLast, progress: Progress, observer: Observer, watch: Watch | None = None
+    ) -> None:
+        self._checkpoints, self._progress, self._observer, self._watch = checkpoints, progress, observer, watch
+        self.stopped_early = False
         self.history: list[EpochRow] = []
         self._epoch_rows: list[Rows] = []
         self._last_flush = self._epoch_start = time.monotonic()
@@ -86,11 +104,21 @@ class Recorder(L.Callback):
         self.history.append(row)
         self._checkpoints.update(trainer, row.epoch, row.val_loss)
         self._observer.epoch(row)
+        if self._watch is not None:
+            verdict, stop = self._watch.look(pl_module.trace.rows(), [row.signals() for row in self.history])
+            self._progress.judge(verdict)
+            if stop and row.epoch < pl_module.config.training.epochs:
+                self.stopped_early = trainer.should_stop = True
 
     def on_train_end(self, trainer: L.Trainer, pl_module: PtychoModule) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Keep the frozen weights of a training that ended inside an epoch."""
         if pl_module.trace.nonfinite_step is not None:
             self._checkpoints.keep_last(trainer)
+
+    def on_exception(self, trainer: L.Trainer, pl_module: PtychoModule, exception: BaseException) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Read the last steps before memory ran out; after other errors the device may not answer."""
+        if is_allocation_failure(exception) and hasattr(pl_module, "trace"):
+            self._flush(trainer, pl_module)
 
     def _flush(self, trainer: L.Trainer, pl_module: PtychoModule) -> None:
         rows = pl_module.trace.flush()

@@ -13,6 +13,7 @@ from ptycho_mlf.scan import Scan
 from ptycho_mlf.telemetry.contrast import Contrast, ContrastMeter, head_saturation
 from ptycho_mlf.telemetry.dead_channels import DeadChannelMeter
 from ptycho_mlf.telemetry.phase_contrast import PhaseContrastMeter
+from ptycho_mlf.telemetry.signals import Signals
 
 from .holdout import Index
 
@@ -30,6 +31,18 @@ class Validation:
     """Share of bounded head outputs within 1 % of a bound; None for an unbounded head."""
     dead_channels: dict[str, float]
     """Share of dead channels, 0..1, by place in the generator."""
+
+    def signals(self, step: int) -> Signals:
+        """For the verdict, after `step` steps."""
+        return Signals(
+            step=step,
+            loss=self.loss,
+            spatial=self.contrast.spatial,
+            cross_pattern=self.contrast.cross_pattern,
+            phase=self.phase_contrast,
+            head_saturation=self.head_saturation,
+            dead_channels=self.dead_channels,
+        )
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ PLACEHOLDERS = {
     "<score>": "(mae|mse|psnr|ssim|msssim|pearson|nmae)",
     "<legacy>": f"({'|'.join(LEGACY)})",
 }
-NOT_HERE = {"failure.txt", "failure", "verdict.onset_step", "head/saturation"}
+NOT_HERE = {"failure.txt", "failure", "verdict.onset_step", "verdict.cause", "stopped_early", "head/saturation"}
 """What a healthy run with an unbounded head does not have."""
 IN_CHECKOUTS = {"git_commit", "git_dirty"}
 

@@ -21,7 +21,7 @@ def test_the_notebook_draws_the_runs_of_a_store(
 ):
     for name in ("COMPARE_EXPERIMENT", "COMPARE_PARENT", "COMPARE_RUNS"):
         monkeypatch.delenv(name, raising=False)
-    assert run_stage_a(tiny()).verdict.name == "healthy"
+    assert run_stage_a(tiny()).verdict.name == "stagnated"
     # Breaks in its first epoch: no history, no best weights, no reconstruction.
     assert run_stage_a(tiny(optimizer="sgd", learning_rate=1e6), arm="broken").verdict.name == "nonfinite"
 

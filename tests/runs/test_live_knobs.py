@@ -19,6 +19,7 @@ from ptycho_mlf.training.fit import fit
 
 COSINE = {"scheduler": "WarmupCosine", "epochs": 4}
 PLATEAU = {"scheduler": "ReduceLROnPlateau", "plateau_patience": 0, "learning_rate": 0.05, "epochs": 4}
+COLLAPSE = {"scheduler": "Default", "learning_rate": 0.3, "epochs": 60}
 STABLE = {"architecture": "stable_hybrid"}
 
 # name: (where it is consumed, its other value)
@@ -83,6 +84,7 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
     "batch_size": ({}, 7),
     "seed": ({}, 1),
     "precision": ({}, "bf16"),
+    "stop_on": (COLLAPSE, "collapse"),
     "activation_epochs": ({}, 1),
     "physics_gain": ({}, "batch_size"),
     "probe_for_model": ({}, "div4"),
@@ -112,7 +114,8 @@ def observed(config: RunConfig, folder: Path) -> str:
         def epoch(self, row: object) -> None: ...
 
     instruments = build_instruments(config)
-    result = fit(config, data.train, data.holdout, data.val, folder, Silent(), instruments)
+    references = data.references(data.floors(config.training.batch_size))
+    result = fit(config, data.train, data.holdout, data.val, folder, Silent(), instruments, references)
     digest = hashlib.sha256()
     for scan in (data.train, data.test):
         digest.update(scan.content_hash.encode())

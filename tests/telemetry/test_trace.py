@@ -13,7 +13,14 @@ def recorded(losses: list[float], norms: list[float] | None = None) -> StepTrace
     trace = StepTrace(torch.device("cpu"))
     for step, loss in enumerate(losses):
         norm = norms[step] if norms else 1.0 + step
-        values = {"grad_norm_preclip": norm, "grad_norm_postclip": 0.5, "clip_fraction": 0.25, "update_ratio": 1e-3}
+        contrast = {"contrast_spatial": 0.2, "contrast_cross_pattern": 0.1}
+        values = {
+            **contrast,
+            "grad_norm_preclip": norm,
+            "grad_norm_postclip": 0.5,
+            "clip_fraction": 0.25,
+            "update_ratio": 1e-3,
+        }
         trace.record(
             step, step // 3, 0.1 * step, loss=torch.tensor(loss), **{k: torch.tensor(v) for k, v in values.items()}
         )
