@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ptycho_mlf.config import RunConfig
 from ptycho_mlf.training.activation_monitor import ActivationMonitor
+from ptycho_mlf.training.gradient_monitor import GradientMonitor
 from ptycho_mlf.training.instruments import Instrument
 
 from .activation_source import network_source
@@ -12,6 +13,9 @@ from .activation_source import network_source
 def build_instruments(config: RunConfig) -> list[Instrument]:
     """One instrument per report that the telemetry settings ask for."""
     instruments: list[Instrument] = []
-    if config.telemetry.activation_epochs:
-        instruments.append(ActivationMonitor(config.telemetry.activation_epochs, network_source(config)))
+    telemetry = config.telemetry
+    if telemetry.activation_epochs:
+        instruments.append(ActivationMonitor(telemetry.activation_epochs, network_source(config)))
+    if telemetry.gradient_stride or telemetry.postmortem:
+        instruments.append(GradientMonitor(telemetry.gradient_stride, postmortem=telemetry.postmortem))
     return instruments

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from mlflow import MlflowClient
@@ -32,7 +33,16 @@ PLACEHOLDERS = {
     "<score>": "(mae|mse|psnr|ssim|msssim|pearson|nmae)",
     "<legacy>": f"({'|'.join(LEGACY)})",
 }
-NOT_HERE = {"failure.txt", "failure", "verdict.onset_step", "verdict.cause", "stopped_early", "head/saturation"}
+NOT_HERE = {
+    "failure.txt",
+    "postmortem.html",
+    "gradients/onset.json",
+    "failure",
+    "verdict.onset_step",
+    "verdict.cause",
+    "stopped_early",
+    "head/saturation",
+}
 """What a healthy run with an unbounded head does not have."""
 IN_CHECKOUTS = {"git_commit", "git_dirty"}
 
@@ -69,6 +79,7 @@ def test_artifacts_md_tells_what_a_run_leaves_behind(run: Run, documented: dict[
 
     with np.load(download_artifact(run_id, "reconstruction/best.npz")) as arrays:
         images = list(arrays)
+    parquet = pq.read_table(download_artifact(run_id, "gradients/gradients.parquet"))
     keys = {
         "trace.parquet": read_trace(download_artifact(run_id, "trace.parquet")).columns,
         "history.json": content("history.json")["epochs"][0],
@@ -77,6 +88,8 @@ def test_artifacts_md_tells_what_a_run_leaves_behind(run: Run, documented: dict[
         "verdict.json": content("verdict.json"),
         "config.json": content("config.json"),
         "reconstruction/*.npz": images,
+        "gradients/gradients.parquet": parquet.column_names,
+        "gradients/gradient_report.json": content("gradients/gradient_report.json")["layers"][0],
     }
     for name, found in keys.items():
         assert sorted(found) == sorted(documented[name]), name

@@ -86,6 +86,8 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
     "precision": ({}, "bf16"),
     "stop_on": (COLLAPSE, "collapse"),
     "activation_epochs": ({}, 1),
+    "gradient_stride": ({}, 0),
+    "postmortem": ({"optimizer": "sgd", "learning_rate": 30.0}, False),
     "physics_gain": ({}, "batch_size"),
     "probe_for_model": ({}, "div4"),
     "schedule_in_force": ({}, False),
