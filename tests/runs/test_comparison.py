@@ -36,9 +36,10 @@ def printed(found) -> str:
 
 def test_runs_are_ranked_by_validation_skill_and_crashes_come_last():
     runs = [run("poor", 0.3), run("flat", 0.9, "flat_amplitude"), run("good", 0.8), run("busy", None, None)]
+    runs += [run("spiky", 0.5, "spike"), run("idle", 0.01, "stagnated")]
     found = comparison(runs)
-    assert [(row.arm, row.rank) for row in found.rows[:2]] == [("good", 1), ("poor", 2)]
-    assert {(row.arm, row.rank) for row in found.rows[2:]} == {("flat", None), ("busy", None)}
+    assert [(row.arm, row.rank) for row in found.rows[:3]] == [("good", 1), ("spiky", 2), ("poor", 3)]
+    assert {(row.arm, row.rank) for row in found.rows[3:]} == {("flat", None), ("busy", None), ("idle", None)}
     table = printed(found)
     assert table.index("good") < table.index("poor") < table.index("flat")
     assert "running" in table

@@ -180,3 +180,74 @@ def test_wrong_input_leaves_no_run(store: Path, tiny: Callable[..., RunConfig]):
         run_stage_a(tiny(cache_dir=str(blocked / "cache")))
     client = MlflowClient()
     assert client.search_runs([e.experiment_id for e in client.search_experiments()]) == []
+
+
+OUT_OF_MEMORY = """
+import resource, sys
+from ptycho_mlf.config import RunConfig
+from ptycho_mlf.runs import stage_a
+from ptycho_mlf.training.instruments import Instrument
+
+def limit(size):
+    resource.setrlimit(resource.RLIMIT_AS, (size, resource.RLIM_INFINITY))
+
+class Squeeze(Instrument):
+    '''After the first epoch the process may not grow any more; once the allocation has failed it may again.'''
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        pages = int(open('/proc/self/statm').read().split()[0])
+        limit(pages * resource.getpagesize())
+
+    def on_exception(self, trainer, pl_module, exception):
+        print(exception, file=sys.stderr)
+        limit(resource.RLIM_INFINITY)
+
+    def write(self, folder):
+        pass
+
+stage_a.build_instruments = lambda config: [Squeeze()]
+config = RunConfig.from_flat(%r)
+print(stage_a.run_stage_a(config).run_id)
+"""
+
+
+def test_running_out_of_memory_is_a_finished_run_with_a_verdict(store: Path, tiny: Callable[..., RunConfig], python):
+    """A real failure of torch's allocator: the batch needs more than the operating system still gives."""
+    config = tiny(architecture="fno_vanilla", fno_blocks=1, width=32, batch_size=72, N=32, size=96, epochs=9)
+    child = python(OUT_OF_MEMORY % config.flat())
+    output, errors = child.communicate(timeout=120)
+    assert child.returncode == 0, errors
+    assert "DefaultCPUAllocator" in errors
+    run = MlflowClient().get_run(output.split()[-1])
+    assert (run.info.status, run.data.tags["verdict"], run.data.tags["verdict.crash"]) == ("FINISHED", "oom", "none")
+    folder = files_of(run.info.run_id)
+    verdict = strict_json(folder / "verdict.json")
+    steps = len(pq.read_table(folder / "trace.parquet"))
+    epochs = strict_json(folder / "history.json")["epochs"]
+    assert 0 < len(epochs) < 9
+    assert verdict["onset_step"] == steps == epochs[-1]["step"]
+    assert verdict["legacy"]["crash"] is True
+    assert (folder / "checkpoints" / "last.ckpt").exists()
+    assert "oom" in (folder / "summary.md").read_text()
+
+
+def test_a_final_collapse_ends_a_training_early_when_asked(
+    store: Path, tiny: Callable[..., RunConfig], capsys: pytest.CaptureFixture[str]
+):
+    collapse = {"scheduler": "Default", "learning_rate": 0.3, "epochs": 60}
+    outcome = run_stage_a(tiny(**collapse, stop_on="collapse"))
+    run = MlflowClient().get_run(outcome.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["verdict"] in ("flat_amplitude", "input_independent")
+    assert run.data.tags["verdict.crash"] == run.data.tags["stopped_early"] == "true"
+    document = strict_json(files_of(outcome.run_id) / "verdict.json")
+    assert document["stopped_early"] is True
+    assert document["crash"] is True
+    assert document["legacy"]["crash"] is True
+    epochs = strict_json(files_of(outcome.run_id) / "history.json")["epochs"]
+    assert 100 < epochs[-1]["step"] < 300
+    # The bar told it all along.
+    assert (
+        f"verdict={'flat' if outcome.verdict.name == 'flat_amplitude' else 'same_picture'}" in capsys.readouterr().err
+    )
+    assert "test/last/ssim_amp" in run.data.metrics

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ptycho_mlf.telemetry.contrast import ContrastMeter, head_saturation
+from ptycho_mlf.telemetry.contrast import BatchContrast, ContrastMeter, head_saturation
 
 RNG = np.random.default_rng(3)
 PROBE = RNG.normal(size=(2, 8, 8)) + 1j * RNG.normal(size=(2, 8, 8))
@@ -60,3 +60,14 @@ def test_saturation_counts_outputs_at_a_bound():
     assert share is not None
     assert share.item() == pytest.approx((0.5 + 0.25) / 2)
     assert head_saturation(torch.ones(1, 1, 2, 2, dtype=torch.complex64), "real_imag") is None
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_contrast_within_a_batch_is_the_same_definition(channels: int):
+    amplitude = RNG.uniform(0.5, 1.5, size=(5, channels, 8, 8))
+    turned = torch.from_numpy(amplitude * np.exp(1j * RNG.normal(size=amplitude.shape)))
+    spatial, cross = BatchContrast(torch.from_numpy(PROBE))(turned)
+    np.testing.assert_allclose((spatial.item(), cross.item()), defined(amplitude), rtol=1e-12)
+    spatial, cross = BatchContrast(torch.from_numpy(PROBE))(turned[:1])
+    assert spatial.item() == pytest.approx(defined(amplitude[:1])[0])
+    assert cross.isnan()
