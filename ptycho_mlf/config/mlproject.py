@@ -27,6 +27,35 @@ _OTHERS = """\
       parent: {type: string, default: ""}
       json: {type: string, default: "false"}
     command: "python -m entrypoints.compare --experiment {experiment} --runs {runs} --parent {parent} --json {json}"
+
+  activations:
+    parameters:
+      run_id: {type: string, default: ""}
+      checkpoint: {type: string, default: ""}
+      model: {type: string, default: ""}
+      architecture: {type: string, default: ""}
+      weights: {type: string, default: "last"}
+      input: {type: string, default: ""}
+      reference: {type: string, default: ""}
+      max_samples: {type: float, default: 16}
+      batch_size: {type: string, default: ""}
+      device: {type: string, default: "auto"}
+      output: {type: string, default: ""}
+      output_json_name: {type: string, default: ""}
+    command: >-
+      python -m entrypoints.activations
+      --run_id {run_id}
+      --checkpoint {checkpoint}
+      --model {model}
+      --architecture {architecture}
+      --weights {weights}
+      --input {input}
+      --reference {reference}
+      --max_samples {max_samples}
+      --batch_size {batch_size}
+      --device {device}
+      --output {output}
+      --output_json_name {output_json_name}
 """
 
 

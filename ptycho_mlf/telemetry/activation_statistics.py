@@ -102,14 +102,6 @@ def hooked_layers(model: nn.Module) -> dict[str, nn.Module]:
     }
 
 
-def dead_share(x_BC: Tensor) -> Tensor:
-    """Share of dead channels of one output (B, C, ...), real or complex: a scalar on its device."""
-    mean_C, deviation_C = _by_channel(x_BC.detach().to(torch.promote_types(x_BC.dtype, torch.float64)))
-    numbers = x_BC.numel() // len(mean_C)
-    square = deviation_C.sum() / x_BC.numel() + mean_C.abs().square().mean()
-    return (deviation_C / numbers <= DEAD**2 * square).double().mean()
-
-
 class _Collector:
     """One `_Layer` per module and call."""
 

@@ -1,0 +1,153 @@
+"""The activation report of a trained network, wherever it is kept."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ptycho_mlf.config import InputError
+from ptycho_mlf.telemetry.activation_page import write_page
+from ptycho_mlf.telemetry.activation_report import (
+    Document,
+    Reference,
+    Snapshot,
+    build_report,
+    read_reference,
+    reference_of,
+    write_report,
+)
+from ptycho_mlf.telemetry.activation_statistics import LayerStatistics, measure
+from ptycho_mlf.tracking.existing import attach_files
+from ptycho_mlf.tracking.store import connect
+from ptycho_mlf.training.activation_monitor import spread
+from ptycho_mlf.training.fit import resolve_accelerator
+
+from .activation_source import Source, Subject, of_checkpoint, of_model, of_run
+from .dataset import load_run_data
+from .patterns_file import read_patterns
+
+_FOLDER = "activations"
+"""Where a report goes within a run's artifacts, and without a run in the working folder."""
+
+
+@dataclass(frozen=True)
+class ActivationRequest:
+    """What is asked for. Exactly one of `run_id`, `checkpoint` and `model`; empty text means not given."""
+
+    overrides: Mapping[str, str]
+    """Configuration parameters: the architecture of a checkpoint, what its shapes do not tell, other data."""
+    run_id: str = ""
+    checkpoint: str = ""
+    model: str = ""
+    weights: str = "last"
+    """Of a run: best or last."""
+    input: str = ""
+    """npz file with the patterns; else the network's own validation patterns are simulated."""
+    reference: str = ""
+    """Another report to compare the RMS with; else the network before training, where its seed is known."""
+    max_samples: int = 16
+    device: str = "auto"
+    output: str = ""
+    output_json_name: str = ""
+
+
+def report_activations(request: ActivationRequest) -> list[str]:
+    """Write the report as JSON and HTML, and add it to the artifacts of the run it belongs to.
+
+    Returns:
+        Lines that tell where it is and what stands out.
+
+    Raises:
+        InputError: anything asked for that does not exist or does not fit; nothing is written then.
+    """
+    name = _json_name(request)
+    with tempfile.TemporaryDirectory(prefix="ptycho_mlf-") as scratch:
+        document = _document(request, Path(scratch))
+        # Under `mlflow run` there is a run for this very report.
+        run_id = request.run_id or os.environ.get("MLFLOW_RUN_ID", "")
+        lines: list[str] = []
+        if request.output or not run_id:
+            folder = Path(request.output or _FOLDER)
+            _write(document, folder, name)
+            lines.append(f"{folder / name} and {Path(name).with_suffix('.html')}")
+        if run_id:
+            ready = Path(scratch) / "report"
+            _write(document, ready, name)
+            connect()
+            attach_files(run_id, ready, _FOLDER)
+            lines.append(f"run {run_id}: artifacts {_FOLDER}/{name} and {Path(name).with_suffix('.html')}")
+    found: Sequence[Document] = document["findings"]
+    return lines + ([finding["text"] for finding in found] or ["No dead layer, saturated head, or layer out of scale."])
+
+
+def _document(request: ActivationRequest, scratch: Path) -> Document:
+    if sum(bool(way) for way in (request.run_id, request.checkpoint, request.model)) != 1:
+        raise InputError("run_id, checkpoint, model: name exactly one of them")
+    device = resolve_accelerator(request.device)
+    patterns = read_patterns(Path(request.input)) if request.input else None
+    reference = _named_reference(request.reference)
+    subject = _subject(request, scratch, None if patterns is None else patterns.shape[-1])
+    origin: Source = {"input": request.input or "simulated validation patterns", "device": device}
+    if patterns is None:
+        data = load_run_data(subject.config)
+        patterns = data.val.amplitude_nCNN[data.holdout.val]
+    config = subject.config
+    needed = (config.data.channels, config.data.N, config.data.N)
+    if patterns.shape[1:] != needed:
+        raise InputError(f"input={request.input}: patterns of {patterns.shape[1:]}, but the network takes {needed}")
+    chosen = patterns[spread(len(patterns), request.max_samples)]
+    batch_size = config.training.batch_size
+    if reference is None and subject.initial is not None:
+        reference = reference_of("before training", _measure(subject.initial, chosen, batch_size, device))
+    layers = _measure(subject.generator, chosen, batch_size, device)
+    snapshot = Snapshot(epoch=None, step=subject.step, layers=layers)
+    return build_report([snapshot], source=subject.source | origin, samples=len(chosen), reference=reference)
+
+
+def _subject(request: ActivationRequest, scratch: Path, N: int | None) -> Subject:
+    if request.run_id:
+        return of_run(request.run_id, request.weights, request.overrides)
+    if request.model:
+        return of_model(request.model, scratch, request.overrides)
+    return of_checkpoint(Path(request.checkpoint), request.overrides, N)
+
+
+def _measure(generator: nn.Module, chosen: NDArray[np.float32], batch_size: int, device: str) -> list[LayerStatistics]:
+    batches = torch.from_numpy(np.ascontiguousarray(chosen)).split(batch_size)
+    return measure(generator.to(device), (batch.to(device) for batch in batches))
+
+
+def _named_reference(path: str) -> Reference | None:
+    if not path:
+        return None
+    try:
+        return read_reference(Path(path))
+    except ValueError as error:
+        raise InputError(f"reference={path}: {error}") from None
+
+
+def _json_name(request: ActivationRequest) -> str:
+    """The name asked for; else one that does not hide the report a run made while it trained."""
+    name = request.output_json_name
+    if not name:
+        return f"activation_report_{request.weights}.json" if request.run_id else "activation_report.json"
+    if Path(name).name != name or not name.endswith(".json") or name == ".json":
+        raise InputError(f"output_json_name={name}: must be a file name that ends in .json")
+    return name
+
+
+def _write(document: Document, folder: Path, name: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_page(document, folder / Path(name).with_suffix(".html"))
+        write_report(document, folder / name)
+    except OSError as error:
+        raise InputError(f"output={folder}: cannot be written ({error.strerror})") from None
