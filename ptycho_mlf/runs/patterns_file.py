@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from ptycho_mlf.config import InputError
@@ -22,8 +23,8 @@ def read_patterns(path: Path) -> NDArray[np.float32]:
         InputError: a file that cannot be read, lacks the key, or holds anything else under it.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            names = list(arrays) if isinstance(arrays, np.lib.npyio.NpzFile) else []
+        with path.open("rb") as file, NpzFile(file, allow_pickle=False) as arrays:
+            names = list(arrays)
             patterns = arrays[_KEY] if _KEY in names else None
     except OSError as error:
         raise InputError(f"input={path}: cannot be read ({error.strerror or error})") from None
