@@ -62,7 +62,7 @@ def documented() -> dict[str, list[str]]:
 
 @pytest.fixture
 def run(tiny: Callable[..., RunConfig], store: Path) -> Run:
-    return MlflowClient().get_run(run_stage_a(tiny()).run_id)
+    return MlflowClient().get_run(run_stage_a(tiny(activation_epochs=1)).run_id)
 
 
 def files(run_id: str, folder: str | None = None) -> Iterator[str]:
@@ -88,6 +88,9 @@ def test_artifacts_md_tells_what_a_run_leaves_behind(run: Run, documented: dict[
         "verdict.json": content("verdict.json"),
         "config.json": content("config.json"),
         "reconstruction/*.npz": images,
+        "activations/activation_report.json": content("activations/activation_report.json")["snapshots"][0]["layers"][
+            0
+        ],
         "gradients/gradients.parquet": parquet.column_names,
         "gradients/gradient_report.json": content("gradients/gradient_report.json")["layers"][0],
     }
@@ -141,7 +144,8 @@ def test_commands_name_what_exists(page: str):
     assert set(re.findall(r"mlflow run \. -e (\w+)", code)) <= set(entries)
     for module in re.findall(r"python -m ((?:entrypoints|ptycho_mlf)[\w.]*)", code):
         assert (ROOT / f"{module.replace('.', '/')}.py").exists(), module
-    names = {name for _, name, _ in parameters()} | set(entries["compare"]["parameters"])
+    names = {name for _, name, _ in parameters()}
+    names |= {name for entry in ("compare", "activations") for name in entries[entry]["parameters"]}
     assert set(re.findall(r"-P (\w+)=", code)) <= names
     for line in re.findall(r"python -m entrypoints\.\w+(.*)", code):
         assert {name.replace("-", "_") for name in re.findall(r"--([\w-]+)", line)} <= names | {"help"}, line
