@@ -104,7 +104,7 @@ def _pieces(fields: list[tuple[Tensor, ...]]) -> tuple[list[tuple[Tensor, ...]],
     counts: list[int] = []
     for field in fields:
         rows = field[0].shape[0] if field[0].ndim else 1
-        whole = field[0].device.type != "cpu" or not field[0].ndim
+        whole = field[0].device.type != "cpu" or field[0].numel() <= _CPU_CHUNK
         rows_at_once = max(1, _CPU_CHUNK * rows // field[0].numel())
         cut = [field] if whole else list(zip(*(t.split(rows_at_once) for t in field), strict=True))
         pieces += cut

@@ -72,13 +72,15 @@ class GradientMonitor(Instrument):
             self._hooks.append(layer.register_forward_hook(self._note(name)))
 
     def on_after_backward(self, trainer: L.Trainer, pl_module: PtychoModule) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """At the first step learn the layers; now and then take a histogram of the gradients before clipping."""
-        if not self._layers:
+        """At the first step learn the layers; there, at flushes and at the end count the gradients before clipping."""
+        first = not self._layers
+        if first:
             self._prepare(trainer, pl_module)
-        full_soon = len(self._steps) == FLUSH_EVERY - 1 and self._records(pl_module.steps_taken)
-        if trainer.is_last_batch or full_soon:
-            counts = layer_histograms([_gradient(p) for p in self._parameters], self._layers)
-            self._gradients.append((pl_module.steps_taken, counts))
+        step = pl_module.steps_taken
+        full_soon = len(self._steps) == FLUSH_EVERY - 1 and self._records(step)
+        last = trainer.is_last_batch and trainer.current_epoch + 1 == trainer.max_epochs
+        if first or full_soon or last:
+            self._gradients.append((step, layer_histograms([_gradient(p) for p in self._parameters], self._layers)))
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: PtychoModule, *args: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Record the step; nothing is read from the device unless the buffer is full."""
@@ -94,10 +96,6 @@ class GradientMonitor(Instrument):
         self._steps.append(number)
         if len(self._steps) == FLUSH_EVERY:
             self._flush()
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: PtychoModule) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Read what is pending."""
-        self._flush()
 
     def on_train_end(self, trainer: L.Trainer, pl_module: PtychoModule) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Take the histogram of the last weights."""
