@@ -15,8 +15,8 @@ from .spike_events import Spikes, find_spikes
 from .trace import Rows
 from .verdict_onset import smoothed
 
-ROSE_FROM_START = 0.5
-"""A contrast that is at least this share of the initial one has not fallen: an untrained network is flat too."""
+FALLEN = 0.1
+"""Contrast below this share of the initial one has fallen: that of a slow learner only dips before it rises."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class Course:
         if self.initial is None:
             return False
         seen = self.validations[-1]
-        fell = seen.spatial < ROSE_FROM_START * self.initial.spatial
-        fell |= seen.cross_pattern < ROSE_FROM_START * self.initial.cross_pattern
+        fell = seen.spatial < FALLEN * self.initial.spatial
+        fell |= seen.cross_pattern < FALLEN * self.initial.cross_pattern
         return not fell and not self.ever_structured() and self.best() > FLOOR_SHARE * self.references.floor
 
     def ever_structured(self) -> bool:
