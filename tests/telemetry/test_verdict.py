@@ -132,7 +132,7 @@ def test_the_onset_is_found_to_the_step_and_its_trigger_named():
     loss += 1e-3 * np.random.default_rng(0).normal(size=160)
     loss[20], loss[75], loss[77], loss[83:] = 9.0, 3.0, 4.0, 0.2
     contrast[83:] = 0.003
-    contrast[120] = 0.19  # one odd batch does not end the state
+    contrast[100] = 0.19  # one odd batch does not end the state
     flat = {"contrast_spatial": contrast, "contrast_cross_pattern": contrast, "loss": loss}
     verdict = judge(course(GOOD, GOOD, FLAT, FLAT, **flat))
     assert (verdict.name, verdict.onset_step) == ("flat_amplitude", 83)
