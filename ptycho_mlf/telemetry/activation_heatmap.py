@@ -60,8 +60,10 @@ SHARE = _Family(
         "nonfinite": "not\nfinite",
     },
 )
-_FAMILIES = (MAGNITUDE, RATIO, SHARE)
-_OVER_EPOCHS = ("rms", "rms_ratio", "spectral_local_ratio", "dead_channels", "sparsity", "low_frequency")
+DETAIL = _Family("share", "cividis", {"detail": "energy above\n1/8 cycles/px"})
+"""What is not low frequency: usually so little that it needs a logarithmic scale."""
+_FAMILIES = (MAGNITUDE, RATIO, SHARE, DETAIL)
+_OVER_EPOCHS = ("rms", "rms_ratio", "spectral_local_ratio", "dead_channels", "sparsity", "detail")
 _ALWAYS_OVER_EPOCHS_IF_ANY = ("head_saturation", "nonfinite")
 
 
@@ -88,7 +90,7 @@ def _over_epochs(document: dict[str, Any]) -> Figure:
         every = -(-len(epochs) // (6 if width == PANEL else 2))
         axes.set_xticks(range(0, len(epochs), every), epochs[::every], fontsize=TICK)
         axes.set_xlabel("epoch", fontsize=LABEL)
-        _bar(figure, [axes], family, scale, "share" if family is SHARE else "")
+        _bar(figure, [axes], family, scale, "share" if family in (SHARE, DETAIL) else "")
     _name_rows(panels[0], names)
     _lines(panels, names)
     return figure
@@ -96,14 +98,16 @@ def _over_epochs(document: dict[str, Any]) -> Figure:
 
 def _of_one(document: dict[str, Any]) -> Figure:
     names = layer_names(document)
-    found = [(f, [s for s in f.names if np.isfinite(_grid(document, names, s)).any()]) for f in _FAMILIES]
+    families = (MAGNITUDE, RATIO, SHARE)
+    found = [(f, [s for s in f.names if np.isfinite(_grid(document, names, s)).any()]) for f in families]
     columns = [(family, stats) for family, stats in found if stats]
     counts = [len(stats) for _, stats in columns]
     figure = _new_figure(document, names, CELL_WIDTH * sum(counts) + 0.3)
     panels = list(figure.subplots(1, len(columns), sharey=True, squeeze=False, width_ratios=counts)[0])
     for axes, (family, stats) in zip(panels, columns, strict=True):
         grid = np.concatenate([_grid(document, names, stat) for stat in stats], axis=1)
-        scale = _scale(family, np.abs(grid))
+        # A mean may be next to nothing, and would stretch the scale of all the others.
+        scale = _scale(family, np.abs(grid[:, [stat != "mean" for stat in stats]]))
         image = _draw(axes, np.abs(grid), family, scale)
         _annotate(axes, grid, image)
         axes.set_xticks(range(len(stats)), [family.names[s] for s in stats], fontsize=TICK)
@@ -122,6 +126,8 @@ def layer_names(document: dict[str, Any]) -> list[str]:
 
 def _grid(document: dict[str, Any], names: Sequence[str], stat: str) -> Grid:
     """(layers, snapshots); NaN where there is no value."""
+    if stat == "detail":
+        return (1 - _grid(document, names, "low_frequency")).clip(min=0)
     columns = [{layer["name"]: layer[stat] for layer in s["layers"]} for s in document["snapshots"]]
     return np.array([[column.get(name) for column in columns] for name in names], dtype=np.float64)
 
@@ -185,7 +191,7 @@ def _name_rows(axes: Axes, names: Sequence[str]) -> None:
 
 def _lines(panels: Sequence[Axes], names: Sequence[str]) -> None:
     """White lines where one part of the network ends and the next begins."""
-    parts = [name.split(".")[: 3 if name.startswith("body.") else 1] for name in names]
+    parts = [name.partition("#")[0].split(".")[: 3 if name.startswith("body.") else 1] for name in names]
     for axes in panels:
         axes.tick_params(axis="y", length=0)
         for row in range(1, len(names)):
@@ -205,10 +211,12 @@ def _bar(figure: Figure, panels: list[Axes], family: _Family, scale: Normalize, 
 
 def _title(document: dict[str, Any]) -> str:
     source = document["source"]
-    what = ", ".join(f"{name} {source[name]}" for name in ("architecture", "N", "weights") if source.get(name))
+    what = [source.get("architecture") or "a network"]
+    what += [f"N={source['N']}"] if source.get("N") else []
+    what += [f"{source['weights']} weights"] if source.get("weights") else []
     seen = f"{document['samples']} pattern{'s' if document['samples'] != 1 else ''}"
     compared = f"; reference: {document['reference']}" if document["reference"] else ""
-    return f"Activations of {what.removeprefix('architecture ') or 'a network'} on {seen}{compared}"
+    return f"Activations of {', '.join(what)}, on {seen}{compared}"
 
 
 def _new_figure(document: dict[str, Any], names: Sequence[str], width: float) -> Figure:
