@@ -97,7 +97,8 @@ class BatchContrast:
         spatial = (variance_BC.sqrt() / mean_BC.clamp_min(_TINY)).mean()
         if len(amplitude) == 1:
             return spatial, torch.full_like(spatial, torch.nan)
-        deviation_CNN = amplitude.std(0, correction=0)
+        # torch's own std over the first axis takes five times as long on a CPU.
+        deviation_CNN = (amplitude - amplitude.mean(0)).square().mean(0).sqrt()
         cross = (deviation_CNN * self._weight_NN).sum((-2, -1)).mean() / mean_BC.mean().clamp_min(_TINY)
         return spatial, cross
 
