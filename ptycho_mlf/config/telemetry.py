@@ -13,6 +13,12 @@ class TelemetryConfig(Section):
     stop_on: Literal["none", "collapse"] = knob(
         "none", "collapse ends a training early once its verdict is final; the verdict stands, and the run is marked."
     )
+    picture_epochs: int = knob(
+        1,
+        "Log a picture of the validation part of the object every so many epochs; 0 = off.",
+        unit="epochs",
+        ge=0,
+    )
     activation_epochs: int = knob(
         0,
         "Activation statistics before training, every so many epochs and at the end; 0 = off.",

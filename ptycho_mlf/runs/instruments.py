@@ -6,14 +6,24 @@ from ptycho_mlf.config import RunConfig
 from ptycho_mlf.training.activation_monitor import ActivationMonitor
 from ptycho_mlf.training.gradient_monitor import GradientMonitor
 from ptycho_mlf.training.instruments import Instrument
+from ptycho_mlf.training.reconstruction_monitor import ReconstructionMonitor, Show
 
 from .activation_source import network_source
+from .dataset import RunData
 
 
-def build_instruments(config: RunConfig) -> list[Instrument]:
-    """One instrument per report that the telemetry settings ask for."""
+def build_instruments(config: RunConfig, data: RunData, show: Show) -> list[Instrument]:
+    """One instrument per report that the telemetry settings ask for.
+
+    Args:
+        config: the run.
+        data: what it sees.
+        show: is handed pictures.
+    """
     instruments: list[Instrument] = []
     telemetry = config.telemetry
+    if telemetry.picture_epochs:
+        instruments.append(ReconstructionMonitor(data.val, data.holdout.val, telemetry.picture_epochs, show))
     if telemetry.activation_epochs:
         instruments.append(ActivationMonitor(telemetry.activation_epochs, network_source(config)))
     if telemetry.gradient_stride or telemetry.postmortem:

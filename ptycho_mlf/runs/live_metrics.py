@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ptycho_mlf.telemetry.buckets import Buckets, Point
 from ptycho_mlf.telemetry.trace import Rows
 from ptycho_mlf.tracking.run_record import RunRecord
@@ -16,6 +18,12 @@ SERIES = {
     "lr": "lr",
 }
 """Trace column to metric name. `<name>_median` is the second series of a bucket."""
+LOG_COMPANIONS = {
+    "train/loss": "train/log10_loss",
+    "grad_norm/preclip": "grad_norm/log10_preclip",
+    "update_ratio": "log10_update_ratio",
+}
+"""Series that span decades get their logarithm as a series of its own: the UI's axes are linear until one asks."""
 
 
 class LiveMetrics:
@@ -63,5 +71,8 @@ class LiveMetrics:
 
     def _log(self, name: str, buckets: Buckets, points: list[Point]) -> None:
         self._record.log_points([(name, p.step_of_max, p.maximum) for p in points])
+        if name in LOG_COMPANIONS:
+            spans = [(LOG_COMPANIONS[name], p.step_of_max, math.log10(p.maximum)) for p in points if p.maximum > 0]
+            self._record.log_points(spans)
         if buckets.length > 1:
             self._record.log_points([(f"{name}_median", p.last_step, p.median) for p in points])

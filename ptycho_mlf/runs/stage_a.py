@@ -88,7 +88,7 @@ class _Run:
         self._describe()
         floors = self.data.floors(self.config.training.batch_size)
         live = LiveMetrics(self.record, self._total_steps(), floors.best)
-        instruments = build_instruments(self.config)
+        instruments = build_instruments(self.config, self.data, self.record.log_image)
         data = self.data
         references = data.references(floors)
         parts = (data.train, data.holdout, data.val)

@@ -155,11 +155,12 @@ class PtychoModule(L.LightningModule):
         """Start the accumulators."""
         self._meter = ValidationMeter(self.model, self.probe, self.config.model.output_mode).__enter__()
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add one batch: the loss is always `mae`, whatever the training minimises."""
+    def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Add one batch: the loss is always `mae`, whatever the training minimises. Returns the predicted objects."""
         amplitude = batch["amplitude"]
         object_BCNN = self.predict_object(amplitude)
         self._meter.update(object_BCNN, mae(self.predict_amplitude(object_BCNN), amplitude))
+        return object_BCNN
 
     def on_validation_epoch_end(self) -> None:
         """Read the accumulators; a plateau schedule looks at them."""

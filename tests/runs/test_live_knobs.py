@@ -85,6 +85,7 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
     "seed": ({}, 1),
     "precision": ({}, "bf16"),
     "stop_on": (COLLAPSE, "collapse"),
+    "picture_epochs": ({}, 2),
     "activation_epochs": ({}, 1),
     "gradient_stride": ({}, 0),
     "postmortem": ({"optimizer": "sgd", "learning_rate": 30.0}, False),
@@ -115,7 +116,8 @@ def observed(config: RunConfig, folder: Path) -> str:
 
         def epoch(self, row: object) -> None: ...
 
-    instruments = build_instruments(config)
+    pictures: list[bytes] = []
+    instruments = build_instruments(config, data, lambda image, key, step: pictures.append(image.tobytes()))
     references = data.references(data.floors(config.training.batch_size))
     result = fit(config, data.train, data.holdout, data.val, folder, Silent(), instruments, references)
     digest = hashlib.sha256()
@@ -128,6 +130,7 @@ def observed(config: RunConfig, folder: Path) -> str:
         digest.update(np.ascontiguousarray(array).tobytes())
     for instrument in instruments:
         instrument.write(folder)
+    digest.update(b"".join(pictures))
     digest.update(",".join(sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))).encode())
     digest.update(",".join(scored_generators(config, result, folder)).encode())
     return digest.hexdigest()

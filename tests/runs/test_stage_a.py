@@ -205,7 +205,7 @@ class Squeeze(Instrument):
     def write(self, folder):
         pass
 
-stage_a.build_instruments = lambda config: [Squeeze()]
+stage_a.build_instruments = lambda config, data, show: [Squeeze()]
 config = RunConfig.from_flat(%r)
 print(stage_a.run_stage_a(config).run_id)
 """

@@ -26,7 +26,7 @@ class Silent:
 
 def train(config: RunConfig, folder: Path) -> tuple[TrainingResult, list[ActivationMonitor]]:
     data = load_run_data(config)
-    monitors = [i for i in build_instruments(config) if isinstance(i, ActivationMonitor)]
+    monitors = [i for i in build_instruments(config, data, lambda *picture: None) if isinstance(i, ActivationMonitor)]
     result = fit(config, data.train, data.holdout, data.val, folder, Silent(), monitors)
     return result, monitors
 
