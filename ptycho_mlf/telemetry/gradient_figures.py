@@ -25,6 +25,7 @@ TITLE, LABEL, TICK = 10.0, 9.0, 7.5
 """Font sizes, pt."""
 MISSING, NOT_FINITE = "#e4e4e4", "#000000"
 """Colours of what is zero or was not measured, and of what is not finite."""
+SHARE_LABEL = "ratio"
 SHARES = "magma_r"
 """Colours of histograms: none is white."""
 COLUMNS = 400
@@ -48,12 +49,12 @@ def heatmap_figure(rows: LayerRows, layers: Sequence[Layer]) -> Figure:
     ]
     scale = rows.clip_scale
     if (scale < _CLIPPED).any():
-        panels.append(("gradient norm after / before clipping", scale, "cividis", LogNorm(max(_least(scale), 1e-4), 1)))
+        panels.append(("gradient norm after / before clipping", scale, "cividis", Normalize(0, 1)))
     figure = new_figure(11.5, 1.1 + len(panels) * max(1.2, 0.15 * len(layers) + 0.55))
     grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for axes, (title, values, colours, norm) in zip(grid, panels, strict=True):
         steps, shown = _buckets(rows.step, values)
-        draw_cells(figure, axes, steps, shown, colours, norm or log_scale(shown), "")
+        draw_cells(figure, axes, steps, shown, colours, norm or log_scale(shown), SHARE_LABEL if norm else "")
         axes.set_title(title, fontsize=TITLE, loc="left")
         name_layers(axes, layers)
     grid[-1].set_xlabel("step", fontsize=LABEL)
@@ -111,7 +112,13 @@ def draw_cells(
     axes.set_facecolor(MISSING)
     axes.set_ylim(values_SL.shape[1] - 0.5, -0.5)
     axes.tick_params(labelsize=TICK)
-    bar = figure.colorbar(ScalarMappable(norm, _map(colours)), ax=axes, pad=0.01, aspect=18, extend="both")
+    bar = figure.colorbar(
+        ScalarMappable(norm, _map(colours)),
+        ax=axes,
+        pad=0.01,
+        aspect=18,
+        extend="neither" if label == SHARE_LABEL else "both",
+    )
     bar.set_label(label, fontsize=LABEL)
     bar.ax.tick_params(labelsize=TICK)
     bar.ax.minorticks_off()
@@ -149,11 +156,6 @@ def new_figure(width: float, height: float) -> Figure:
 
 def _map(name: str) -> Any:
     return colormaps[name].with_extremes(bad=(0, 0, 0, 0))
-
-
-def _least(scale: Array) -> float:
-    known = scale[np.isfinite(scale) & (scale > 0)]
-    return float(known.min()) * 0.9 if known.size else 0.5
 
 
 def _buckets(steps: NDArray[np.int64], values_SL: Array) -> tuple[NDArray[np.int64], Array]:

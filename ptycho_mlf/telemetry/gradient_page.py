@@ -60,6 +60,7 @@ def gradient_page(
                 if stride > 1
                 else f"{steps} steps, {len(layers)} layers from input to output. Grey: zero; black: not finite."
             ),
+            *_dead(report),
             image(heatmap_figure(rows, layers), "Heatmaps of layers over steps"),
             section(
                 "Orders of magnitude", image(histogram_figure(titled, layers), "Histograms of gradients and weights")
@@ -68,6 +69,17 @@ def gradient_page(
             section("What they mean", pairs(MEANING)),
         ],
     )
+
+
+def _dead(report: Mapping[str, Any]) -> list[str]:
+    dead = report["no_gradient"]
+    if not dead:
+        return []
+    first = min(dead, key=lambda entry: entry["since_step"])
+    text = (
+        f"{len(dead)} of {len(report['layers'])} layers have no gradient at the end, first {first['layer']} from step "
+    )
+    return [paragraph(f"{text}{first['since_step']} on: they learn no more.", "found")]
 
 
 def _row(layer: Mapping[str, Any]) -> list[object]:

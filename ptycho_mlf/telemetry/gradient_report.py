@@ -63,6 +63,7 @@ def gradient_report(
         "recorded_steps": len(rows),
         "first_step": int(rows.step[0]) if len(rows) else None,
         "last_step": int(rows.step[-1]) if len(rows) else None,
+        "no_gradient": without_gradient(rows, layers),
         "histogram_steps": {name: step for name, (step, _) in histograms.items()},
         "layers": [
             {
@@ -78,6 +79,17 @@ def gradient_report(
             for k, layer in enumerate(layers)
         ],
     }
+
+
+def without_gradient(rows: LayerRows, layers: Sequence[Layer]) -> list[dict[str, Any]]:
+    """Layers whose gradient was exactly zero from some recorded step to the last, and that step: they learn no more."""
+    found: list[dict[str, Any]] = []
+    for k, layer in enumerate(layers):
+        alive = np.flatnonzero(rows.grad_norm[:, k] != 0)
+        first = int(alive[-1]) + 1 if alive.size else 0
+        if first < len(rows):
+            found.append({"layer": layer.name, "since_step": int(rows.step[first])})
+    return found
 
 
 def number(value: float) -> float | None:

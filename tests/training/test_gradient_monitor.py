@@ -219,6 +219,17 @@ def test_a_forced_collapse_has_an_onset_near_the_jump(rate, tiny, tmp_path):
     assert report["last_step"] == result.nonfinite_step
 
 
+def test_layers_that_get_no_gradient_any_more_are_named(tiny, tmp_path):
+    train(tiny(epochs=4), tmp_path, Scale("body.decoder.0.merge.weight", 11, 0.0), GradientMonitor(2, postmortem=False))
+    report = strict(tmp_path / "gradients" / "gradient_report.json", "gradient_report")
+    assert report["no_gradient"] == []  # The layer's bias still has one.
+    cut = [Scale(f"body.decoder.0.merge.{name}", 11, 0.0) for name in ("weight", "bias")]
+    train(tiny(epochs=4), tmp_path, *cut, GradientMonitor(2, postmortem=False))
+    report = strict(tmp_path / "gradients" / "gradient_report.json", "gradient_report")
+    assert report["no_gradient"] == [{"layer": "body.decoder.0.merge", "since_step": 12}]
+    assert "1 of 13 layers have no gradient" in (tmp_path / "gradients" / "gradient_report.html").read_text()
+
+
 def test_a_training_that_breaks_off_leaves_what_was_seen(tiny, tmp_path):
     class Break(L.Callback):
         def on_train_batch_start(self, trainer, pl_module, *args) -> None:
