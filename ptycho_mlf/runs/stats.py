@@ -1,4 +1,4 @@
-"""stats.json: one schema for every arm."""
+"""stats.json: one schema for every arm, telemetry/schemas/stats.schema.json."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from torch import nn
 
 from ptycho_mlf.generators import count_parameters
+from ptycho_mlf.telemetry.spike_events import find_spikes
 from ptycho_mlf.telemetry.trace import Rows
 from ptycho_mlf.training.fit import TrainingResult
 
@@ -43,6 +44,9 @@ def training_stats(result: TrainingResult) -> dict[str, Any]:
         "head_saturation": result.last.head_saturation,
         "grad_norm": {name: _quantiles(trace, f"grad_norm_{name}") for name in ("preclip", "postclip")},
         "update_ratio": _quantiles(trace, "update_ratio"),
+        "spike_score": {
+            name: find_spikes(np.asarray(trace[name], np.float64)).score for name in ("loss", "grad_norm_preclip")
+        },
         "clip_fraction_mean": _mean(trace, "clip_fraction"),
         "norm_weight": _spread(result.generator, "gamma"),
         "layerscale": _spread(result.generator, "layerscale"),

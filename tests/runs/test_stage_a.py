@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 
+import jsonschema
 import mlflow
 import numpy as np
 import pyarrow.parquet as pq
@@ -103,6 +105,17 @@ def test_a_run_leaves_everything_behind(store: Path, tiny: Callable[..., RunConf
         "floor/best",
         "grad_norm/run_p99",
     } <= run.data.metrics.keys()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"architecture": "stable_hybrid", "output_mode": "amp_phase"}, {"optimizer": "sgd", "learning_rate": 1e5}],
+)
+def test_stats_and_history_have_one_schema_for_every_arm(changes: dict, store: Path, tiny: Callable[..., RunConfig]):
+    folder = files_of(run_stage_a(tiny(epochs=12, **changes)).run_id)
+    for name in ("stats", "history"):
+        schema = json.loads(files("ptycho_mlf.telemetry").joinpath(f"schemas/{name}.schema.json").read_text())
+        jsonschema.Draft202012Validator(schema).validate(strict_json(folder / f"{name}.json"))
 
 
 def test_no_value_of_the_end_falls_into_a_series(store: Path, tiny: Callable[..., RunConfig], monkeypatch):
