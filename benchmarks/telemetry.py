@@ -160,8 +160,8 @@ def memory(case: str, settings: dict[str, str]) -> float:
 
     from ptycho_mlf.config import RunConfig
     from ptycho_mlf.runs.dataset import load_run_data
-    from ptycho_mlf.runs.instruments import build_instruments
     from ptycho_mlf.training.fit import fit
+    from ptycho_mlf.training.gradient_monitor import GradientMonitor
 
     class Silent:
         def steps(self, rows: object) -> None: ...
@@ -172,8 +172,10 @@ def memory(case: str, settings: dict[str, str]) -> float:
     settings = {"accelerator": "cpu", "threads": 1, "epochs": 1, **CASES[case][0], **settings}
     config = RunConfig.from_flat({"train_patterns": 60, "val_fraction": 0.1, **settings})
     data = load_run_data(config)
+    stride, postmortem = config.telemetry.gradient_stride, config.telemetry.postmortem
+    instruments = [GradientMonitor(stride, postmortem=postmortem)] if stride or postmortem else []
     with tempfile.TemporaryDirectory() as folder:
-        fit(config, data.train, data.holdout, data.val, Path(folder), Silent(), build_instruments(config))
+        fit(config, data.train, data.holdout, data.val, Path(folder), Silent(), instruments)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
