@@ -56,6 +56,19 @@ _OTHERS = """\
       --device {device}
       --output {output}
       --output_json_name {output_json_name}
+
+  coordinate_check:
+    parameters:
+      widths: {type: string, default: "8,16,32"}
+      depths: {type: string, default: "2,3"}
+      steps: {type: float, default: 4}
+      seeds: {type: float, default: 3}
+    command: >-
+      python -m entrypoints.coordinate_check
+      --widths {widths}
+      --depths {depths}
+      --steps {steps}
+      --seeds {seeds}
 """
 
 

@@ -7,7 +7,7 @@ an architecture or a size. Shapes: B samples, C channels, further axes are space
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -78,9 +78,8 @@ def measure(model: nn.Module, batches: Iterable[Tensor]) -> list[LayerStatistics
     collector = _Collector()
     try:
         model.eval()
-        with torch.no_grad(), collector.attached(model):
+        with torch.no_grad(), observed(model, collector.look):
             for batch in batches:
-                collector.begin()
                 model(batch)
     finally:
         for module, training in modes:
@@ -102,44 +101,51 @@ def hooked_layers(model: nn.Module) -> dict[str, nn.Module]:
     }
 
 
+@contextmanager
+def observed(model: nn.Module, look: Callable[[str, nn.Module, Tensor], None]) -> Generator[None]:
+    """While the context is open, every pass through the network shows `look` each place, its module and its output.
+
+    Places come in the order in which layers finish. A place is the path of a module; `#2` marks its second call within
+    one pass. Outputs of less than two axes, and those that are no tensors, are passed over.
+    """
+    calls: dict[str, int] = {}
+
+    def hook(name: str) -> Any:
+        def report(module: nn.Module, _: Any, output: Any) -> None:
+            if not isinstance(output, Tensor) or output.ndim < 2:
+                return
+            call = calls[name] = calls.get(name, 0) + 1
+            look(name if call == 1 else f"{name}#{call}", module, output)
+
+        return report
+
+    handles = [module.register_forward_hook(hook(name)) for name, module in hooked_layers(model).items()]
+    handles.append(model.register_forward_pre_hook(lambda *_: calls.clear()))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
 class _Collector:
     """One `_Layer` per module and call."""
 
     def __init__(self) -> None:
         self._layers: dict[str, _Layer] = {}
-        self._calls: dict[str, int] = {}
 
-    @contextmanager
-    def attached(self, model: nn.Module) -> Generator[None]:
-        handles = [module.register_forward_hook(self._hook(name)) for name, module in hooked_layers(model).items()]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
-
-    def begin(self) -> None:
-        """The next pass through the network begins."""
-        self._calls = {}
+    def look(self, place: str, module: nn.Module, output: Tensor) -> None:
+        """Add one output."""
+        if place not in self._layers:
+            mode = getattr(module, "output_mode", None)
+            shape = tuple(output.shape[1:])
+            self._layers[place] = _Layer(place, type(module).__name__, shape, mode if isinstance(mode, str) else None)
+        self._layers[place].add(output.detach())
 
     def result(self) -> list[LayerStatistics]:
         if not self._layers:
             raise ValueError("activation statistics of no batch")
         return [layer.result(self._branch_ratio(name)) for name, layer in self._layers.items()]
-
-    def _hook(self, name: str) -> Any:
-        def look(module: nn.Module, _: Any, output: Any) -> None:
-            if not isinstance(output, Tensor) or output.ndim < 2:
-                return
-            call = self._calls[name] = self._calls.get(name, 0) + 1
-            full = name if call == 1 else f"{name}#{call}"
-            if full not in self._layers:
-                mode = getattr(module, "output_mode", None)
-                shape = tuple(output.shape[1:])
-                self._layers[full] = _Layer(full, type(module).__name__, shape, mode if isinstance(mode, str) else None)
-            self._layers[full].add(output.detach())
-
-        return look
 
     def _branch_ratio(self, name: str) -> float | None:
         path, mark, call = name.partition("#")

@@ -105,7 +105,7 @@ def fit(
     if references is None and config.telemetry.stop_on == "collapse":
         raise ValueError("stop_on=collapse needs references")
     watch = None if references is None else Watch(config, references)
-    module = _module(config, train)
+    module = build_module(config, train)
     data = ScanDataModule(
         train,
         holdout,
@@ -149,7 +149,8 @@ def _taken(module: PtychoModule) -> Validation:
     return module.validation
 
 
-def _module(config: RunConfig, train: Scan) -> PtychoModule:
+def build_module(config: RunConfig, train: Scan) -> PtychoModule:
+    """Generator with its initial weights, forward operator and loss of a run."""
     generator = build_generator(config.model, train.N, train.channels, weights_seed(config))
     probe = model_probe(train.probe_PNN, train.probe_norm, config.replication.probe_for_model)
     objective = Objective(config.training, train.intensity_scale)
