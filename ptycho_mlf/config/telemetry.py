@@ -35,3 +35,15 @@ class TelemetryConfig(Section):
         True,
         "Keep the norms of every layer around the worst spike or the non-finite step, and the batch that did it.",
     )
+    critical_rate_epochs: int = knob(
+        0,
+        "Critical learning rate along the next update, on a fixed train batch, every so many epochs; 0 = off.",
+        unit="epochs",
+        ge=0,
+    )
+    sharpness_epochs: int = knob(
+        0,
+        "Largest Hessian eigenvalue on the same batch, every so many epochs; 0 = off.",
+        unit="epochs",
+        ge=0,
+    )

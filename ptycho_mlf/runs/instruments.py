@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ptycho_mlf.config import RunConfig
 from ptycho_mlf.training.activation_monitor import ActivationMonitor
+from ptycho_mlf.training.curvature_monitor import CurvatureMonitor
 from ptycho_mlf.training.gradient_monitor import GradientMonitor
 from ptycho_mlf.training.instruments import Instrument
 from ptycho_mlf.training.reconstruction_monitor import ReconstructionMonitor, Show
@@ -28,4 +29,6 @@ def build_instruments(config: RunConfig, data: RunData, show: Show) -> list[Inst
         instruments.append(ActivationMonitor(telemetry.activation_epochs, network_source(config)))
     if telemetry.gradient_stride or telemetry.postmortem:
         instruments.append(GradientMonitor(telemetry.gradient_stride, postmortem=telemetry.postmortem))
+    if telemetry.critical_rate_epochs or telemetry.sharpness_epochs:
+        instruments.append(CurvatureMonitor(telemetry.critical_rate_epochs, telemetry.sharpness_epochs))
     return instruments

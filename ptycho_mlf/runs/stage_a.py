@@ -114,6 +114,7 @@ class _Run:
     def _write(self, instruments: Sequence[Instrument]) -> None:
         for instrument in instruments:
             instrument.write(self.folder)
+            self.record.log_points(instrument.points())
 
     def _total_steps(self) -> int:
         training = self.config.training

@@ -18,3 +18,7 @@ class Instrument(L.Callback, ABC):
     @abstractmethod
     def write(self, folder: Path) -> None:
         """Write what was seen as artifacts under `folder`; works at any time, also after an error in the training."""
+
+    def points(self) -> list[tuple[str, int, float]]:
+        """(series, step, value) for the tracking store, beside the artifacts; none unless an instrument has some."""
+        return []

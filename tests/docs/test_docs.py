@@ -62,7 +62,9 @@ def documented() -> dict[str, list[str]]:
 
 @pytest.fixture
 def run(tiny: Callable[..., RunConfig], store: Path) -> Run:
-    return MlflowClient().get_run(run_stage_a(tiny(activation_epochs=1)).run_id)
+    return MlflowClient().get_run(
+        run_stage_a(tiny(activation_epochs=1, critical_rate_epochs=1, sharpness_epochs=1)).run_id
+    )
 
 
 def files(run_id: str, folder: str | None = None) -> Iterator[str]:
@@ -92,6 +94,9 @@ def test_artifacts_md_tells_what_a_run_leaves_behind(run: Run, documented: dict[
         "reconstruction/*.npz": images,
         "activations/activation_report.json": content("activations/activation_report.json")["snapshots"][0]["layers"][
             0
+        ],
+        "curvature.json": [
+            f"{part}.{key}" for part in ("critical_rate", "sharpness") for key in content("curvature.json")[part][0]
         ],
         "gradients/gradients.parquet": parquet.column_names,
         "gradients/gradient_report.json": content("gradients/gradient_report.json")["layers"][0],

@@ -89,6 +89,8 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
     "activation_epochs": ({}, 1),
     "gradient_stride": ({}, 0),
     "postmortem": ({"optimizer": "sgd", "learning_rate": 30.0}, False),
+    "critical_rate_epochs": ({}, 1),
+    "sharpness_epochs": ({}, 1),
     "physics_gain": ({}, "batch_size"),
     "probe_for_model": ({}, "div4"),
     "schedule_in_force": ({}, False),
