@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ptycho_mlf.config.cli import EntryCommand
+from ptycho_mlf.tracking.signals import terminating
 
 
 class RunCommand(EntryCommand):
     """Refuses wrong input like any entry point, and leaves no run that `mlflow run` began without its reason."""
+
+    def main(self, *arguments: Any, **extra: Any) -> NoReturn:
+        """Run the command; SIGTERM and Ctrl-C end it in good order from its first moment on."""
+        with terminating():
+            super().main(*arguments, **extra)
 
     def refuse(self, message: str) -> NoReturn:
         """End such a run as FAILED with the message, then say it and exit with code 2."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ptycho_mlf.config import RunConfig
+from ptycho_mlf.config import InputError, RunConfig
 from ptycho_mlf.physics.floor import Floors
 from ptycho_mlf.telemetry.course import Course
 from ptycho_mlf.telemetry.signals import References
@@ -22,6 +22,7 @@ from ptycho_mlf.tracking.store import connect
 from ptycho_mlf.training.fit import TrainingResult, fit, order_seed, resolve_accelerator, weights_seed
 from ptycho_mlf.training.instruments import Instrument
 from ptycho_mlf.training.out_of_memory import is_allocation_failure
+from ptycho_mlf.training.threads import cpu_threads
 
 from .artifacts import finite, write_figures, write_json, write_training
 from .dataset import RunData, load_run_data
@@ -59,9 +60,13 @@ def run_stage_a(config: RunConfig, *, arm: str = "", parent_run_id: str | None =
     Raises:
         InputError: a store, cache, device or probe that cannot be used; no run is left behind by a direct call.
     """
-    connect()
+    # What can be wrong with the input is found before there is a store or a run.
     accelerator = resolve_accelerator(config.execution.accelerator)
     data = load_run_data(config)
+    floors = data.floors(config.training.batch_size)
+    if not floors.best > 0:
+        raise InputError(f"nphotons={config.data.nphotons:g}: the validation patterns hold no photon to learn from")
+    connect()
     tags = {
         "arm": arm or config.model.architecture,
         "seed": str(config.training.seed),
@@ -71,44 +76,48 @@ def run_stage_a(config: RunConfig, *, arm: str = "", parent_run_id: str | None =
     }
     name = run_name(config, arm)
     with (
+        cpu_threads(config.execution.threads),
         RunRecord.open(name=name, tags=tags, params=config.flat(), parent_run_id=parent_run_id) as record,
         tempfile.TemporaryDirectory(prefix="ptycho_mlf-") as scratch,
     ):
-        return RunOutcome(record.run_id, _Run(config, data, record, Path(scratch)).execute())
+        return RunOutcome(record.run_id, _Run(config, data, floors, record, Path(scratch)).execute())
 
 
 class _Run:
     """The steps of one run, in order; what they share is the record and the folder of artifacts."""
 
-    def __init__(self, config: RunConfig, data: RunData, record: RunRecord, folder: Path) -> None:
-        self.config, self.data, self.record, self.folder = config, data, record, folder
+    def __init__(self, config: RunConfig, data: RunData, floors: Floors, record: RunRecord, folder: Path) -> None:
+        self.config, self.data, self.floors, self.record, self.folder = config, data, floors, record, folder
         self.checkpoints = folder / "checkpoints"
 
     def execute(self) -> Verdict:
-        self._describe()
-        floors = self.data.floors(self.config.training.batch_size)
-        live = LiveMetrics(self.record, self._total_steps(), floors.best)
+        try:
+            self._describe()
+            return self._train()
+        finally:
+            # Killed or failed, in the training or after it: what is there is kept all the same.
+            self.record.log_folder(self.folder)
+
+    def _train(self) -> Verdict:
+        live = LiveMetrics(self.record, self._total_steps(), self.floors.best)
         instruments = build_instruments(self.config, self.data, self.record.log_image)
         data = self.data
-        references = data.references(floors)
+        references = data.references(self.floors)
         parts = (data.train, data.holdout, data.val)
         try:
             result = fit(self.config, *parts, self.checkpoints, live, instruments, references)
         except BaseException as error:
-            # Killed or failed: what was learned until then is kept all the same.
             live.close()
             write_training(self.folder, Rows.concatenate(live.rows), live.history, None)
             self._write(instruments)
-            verdict = self._out_of_memory(live, references) if is_allocation_failure(error) else None
-            self.record.log_folder(self.folder)
-            if verdict is None:
+            if not is_allocation_failure(error):
                 raise
-            return verdict
+            return self._out_of_memory(live, references)
         live.close()
+        write_training(self.folder, result.trace, result.history, result.initial)
         self._write(instruments)
         verdict = self._judge(result, references)
-        self._score(result, floors, verdict)
-        self.record.log_folder(self.folder)
+        self._score(result, verdict)
         return verdict
 
     def _write(self, instruments: Sequence[Instrument]) -> None:
@@ -204,12 +213,11 @@ class _Run:
         document = {**verdict.as_json(), "stopped_early": self._stopped_early, "legacy": legacy}
         write_json(self.folder / "verdict.json", finite(document))
 
-    def _score(self, result: TrainingResult, floors: Floors, verdict: Verdict) -> None:
-        config, folder = self.config, self.folder
+    def _score(self, result: TrainingResult, verdict: Verdict) -> None:
+        config, folder, floors = self.config, self.folder, self.floors
         generators = scored_generators(config, result, self.checkpoints)
         evaluations = score(generators, self.data.test, result.device)
         stats = training_stats(result)
-        write_training(folder, result.trace, result.history, result.initial)
         legacy = legacy_rules(verdict, result.last.loss, evaluations["last"].legacy, self._steps_per_epoch())
         self._write_verdict(verdict, legacy)
         write_json(folder / "stats.json", finite(stats))

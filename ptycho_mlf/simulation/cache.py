@@ -76,6 +76,10 @@ def _load_or_build(data: DataConfig, entry: Path, key: str) -> Dataset:
     if building.exists():  # left by a killed process: whoever holds the lock is the only builder
         shutil.rmtree(building)
     building.mkdir()
-    save_entry(building, key, *simulate(data))
-    building.rename(entry)
+    try:
+        save_entry(building, key, *simulate(data))
+        building.rename(entry)
+    except BaseException:  # a signal or a full disk: no half-written entry stays
+        shutil.rmtree(building, ignore_errors=True)
+        raise
     return load_entry(entry, key)

@@ -15,6 +15,8 @@ from skimage.restoration import unwrap_phase
 
 from ..config import InputError
 
+_SMALLEST = 1e-30
+"""Smallest usable maximum of a probe, and one over the largest."""
 _KEY = "probeGuess"
 
 
@@ -51,6 +53,9 @@ def read_probe(path: str) -> NDArray[np.complex128]:
         raise InputError(f"probe={path}: it holds NaN or infinite values")
     if not probe.any():
         raise InputError(f"probe={path}: all its values are zero")
+    largest = float(np.abs(probe).max())
+    if not _SMALLEST < largest < 1 / _SMALLEST:
+        raise InputError(f"probe={path}: its largest value is {largest:.3g}; single precision needs 1e-30 to 1e30")
     return probe.astype(np.complex128)
 
 

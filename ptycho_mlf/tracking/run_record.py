@@ -92,6 +92,7 @@ class RunRecord:
                     record.set_tags({"mlflow.note.content": description})
                 record.log_params(params or {})
                 yield record
+                signals.raise_lost()
                 record._end("FINISHED", patience_s)
             except BaseException as error:
                 if record is not None:
@@ -106,6 +107,7 @@ class RunRecord:
 
     def log_points(self, points: Iterable[tuple[str, int, float]]) -> None:
         """Add (key, step, value) to metric series; infinities are dropped, for MLflow stores 1.8e308 in their place."""
+        signals.raise_lost()  # Called again and again while a run goes on.
         now = time.time_ns() // 1_000_000
         self._spool.add_points([(key, step, float(value), now) for key, step, value in points if not math.isinf(value)])
         if self._spool.waiting_points >= METRICS_PER_BATCH or time.monotonic() - self._flushed > _FLUSH_S:

@@ -31,12 +31,12 @@ class _State:
     """Handlers belong to the process, and so does their state."""
 
     previous: dict[signal.Signals, _Handler]
-    raised: bool
+    received: int | None
     holds: int
     pending: int | None
 
     def __init__(self) -> None:
-        self.previous, self.raised, self.holds, self.pending = {}, False, 0, None
+        self.previous, self.received, self.holds, self.pending = {}, None, 0, None
 
 
 _state = _State()
@@ -44,7 +44,7 @@ _state = _State()
 
 @contextmanager
 def terminating() -> Generator[None]:
-    """Within this context the first SIGTERM or SIGINT raises `Terminated` in the main thread; later ones only say so.
+    """Within this context SIGTERM or SIGINT raises `Terminated` in the main thread; while it ends, others only say so.
 
     Nested contexts share the outermost handlers. A signal that was ignored before (`nohup`, shell background jobs)
     stays ignored. In other threads than the main one nothing is installed, for Python does not allow it.
@@ -77,11 +77,25 @@ def hold() -> Generator[None]:
             signal.raise_signal(pending)
 
 
+def raise_lost() -> None:
+    """Raise `Terminated` again if it was lost: Python drops exceptions of finalizers, wherever a signal arrives."""
+    if _state.received is not None and not _is_ending():
+        raise Terminated(_state.received)
+
+
+def _is_ending() -> bool:
+    """Whether the code that runs now is handling `Terminated`, in an `except`, a `finally` or at the end of a `with`."""
+    error = sys.exception()
+    while error is not None and not isinstance(error, Terminated):
+        error = error.__context__
+    return error is not None
+
+
 def _on_signal(signum: int, frame: FrameType | None) -> None:
-    if _state.raised:
+    if _is_ending():
         print("ptycho_mlf: already ending, the run is being closed", file=sys.stderr)
     elif _state.holds:
         _state.pending = signum
     else:
-        _state.raised = True
+        _state.received = signum
         raise Terminated(signum)

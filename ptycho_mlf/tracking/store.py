@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import sqlite3
@@ -52,6 +53,8 @@ def connect(tracking_uri: str | None = None) -> str:
         os.environ.setdefault(name, value)
     import mlflow
 
+    # Its notes on making tables are no news to users.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     if uri not in _connected:
         if uri.startswith("sqlite"):
             _prepare_sqlite(uri, sqlite_path(uri))

@@ -27,7 +27,7 @@ class Batch(TypedDict):
 
 
 class PatchDataset(Dataset[Batch]):
-    """Patterns of a scan, looked up by a list of indices at a time."""
+    """Patterns of a scan, looked up by several indices at a time."""
 
     def __init__(self, scan: Scan, index: Index, device: torch.device, *, with_truth: bool) -> None:
         self.amplitude_nCNN = torch.from_numpy(scan.amplitude_nCNN[index]).to(device)
@@ -36,18 +36,22 @@ class PatchDataset(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.amplitude_nCNN)
 
-    def __getitem__(self, index: list[int]) -> Batch:
-        picked = torch.tensor(index, device=self.amplitude_nCNN.device)
+    def __getitem__(self, index: Tensor | list[int]) -> Batch:
+        picked = torch.as_tensor(index, device=self.amplitude_nCNN.device)
         truth = None if self.truth_nCNN is None else self.truth_nCNN[picked]
         return {"amplitude": self.amplitude_nCNN[picked], "truth": truth}
 
 
-class BatchOrder(Sampler[list[int]]):
-    """Index lists of one epoch: natural order, or shuffled by (seed, epoch) alone. The last batch may be partial."""
+class BatchOrder(Sampler[Tensor]):
+    """Indices of every batch of an epoch: natural order, or shuffled by (seed, epoch) alone.
 
-    def __init__(self, patterns: int, batch_size: int, order_seed: int | None = None) -> None:
+    The last batch may be partial. The order of an epoch goes to the device at once, so that no step waits for it.
+    """
+
+    def __init__(self, patterns: int, batch_size: int, device: torch.device, order_seed: int | None = None) -> None:
         self.patterns = patterns
         self.batch_size = batch_size
+        self.device = device
         self.order_seed = order_seed
         self.epoch = 0
 
@@ -58,12 +62,11 @@ class BatchOrder(Sampler[list[int]]):
     def __len__(self) -> int:
         return -(-self.patterns // self.batch_size)
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[Tensor]:
         order = np.arange(self.patterns)
         if self.order_seed is not None:
             order = generator(self.order_seed, "order", self.epoch).permutation(self.patterns)
-        for start in range(0, self.patterns, self.batch_size):
-            yield order[start : start + self.batch_size].tolist()
+        yield from torch.from_numpy(order).to(self.device).split(self.batch_size)
 
 
 class ScanDataModule(L.LightningDataModule):
@@ -105,7 +108,7 @@ class ScanDataModule(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled batches."""
-        return _loader(self.train_set, BatchOrder(len(self.train_set), self._batch_size, self._order_seed))
+        return _loader(self.train_set, self._batch_size, self._order_seed)
 
     @property
     def train_patterns(self) -> Index:
@@ -114,15 +117,16 @@ class ScanDataModule(L.LightningDataModule):
 
     def batch_positions(self, epoch: int, batch: int) -> list[int]:
         """Which of the train patterns were in a batch; epochs and batches count from 0."""
-        order = BatchOrder(len(self.train_set), self._batch_size, self._order_seed)
+        order = BatchOrder(len(self.train_set), self._batch_size, torch.device("cpu"), self._order_seed)
         order.set_epoch(epoch)
-        return list(order)[batch]
+        return list(order)[batch].tolist()
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Batches in natural order."""
-        return _loader(self.val_set, BatchOrder(len(self.val_set), self._batch_size))
+        return _loader(self.val_set, self._batch_size)
 
 
-def _loader(patches: PatchDataset, order: BatchOrder) -> DataLoader[Batch]:
+def _loader(patches: PatchDataset, batch_size: int, order_seed: int | None = None) -> DataLoader[Batch]:
+    order = BatchOrder(len(patches), batch_size, patches.amplitude_nCNN.device, order_seed)
     # With a generator of its own the loader leaves torch's global random state alone.
     return DataLoader(patches, sampler=order, batch_size=None, generator=torch.Generator())

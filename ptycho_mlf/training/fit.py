@@ -161,8 +161,6 @@ def _trainer(config: RunConfig, callbacks: list[L.Callback]) -> L.Trainer:
     accelerator = resolve_accelerator(config.execution.accelerator)
     # Lightning's notes on devices and its advertisements are not about this run.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    if config.execution.threads:
-        torch.set_num_threads(config.execution.threads)
     return L.Trainer(
         accelerator=accelerator,
         devices=1,

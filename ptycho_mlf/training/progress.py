@@ -45,9 +45,12 @@ class Progress(L.Callback):
             unit="step",
             file=sys.stderr,
             dynamic_ncols=True,
-            # A log file gets a line now and then, a terminal a smooth bar.
-            mininterval=0.2 if sys.stderr.isatty() else 10.0,
+            mininterval=0.2,
+            # A log file gets a line per epoch instead.
+            disable=not sys.stderr.isatty(),
         )
+        self._begun = time.monotonic()
+        self._total, self._steps = int(trainer.estimated_stepping_batches), 0
         self._on_cpu = pl_module.device.type == "cpu"
 
     def on_train_batch_end(
@@ -55,19 +58,17 @@ class Progress(L.Callback):
     ) -> None:
         """One step further."""
         self._bar.update()
+        self._steps += 1
         if not self._on_cpu:
             return
-        if self._bar.n == 1:
+        if self._steps == 1:
             self._started = time.monotonic()
-        elif self._bar.n == _ANNOUNCE_AFTER:
+        elif self._steps == _ANNOUNCE_AFTER:
             seconds = (time.monotonic() - self._started) / (_ANNOUNCE_AFTER - 1)
-            if seconds * self._bar.total > _ANNOUNCE_FROM:
-                threads = torch.get_num_threads()
-                minutes = math.ceil(seconds * self._bar.total / 60)
-                duration = f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
-                self._bar.write(
-                    f"Training takes about {duration} on this CPU: "
-                    f"{self._bar.total} steps of {seconds:.2g} s, {threads} threads.",
+            if seconds * self._total > _ANNOUNCE_FROM:
+                tqdm.write(
+                    f"Training takes about {_duration(seconds * self._total)} on this CPU: "
+                    f"{self._total} steps of {seconds:.2g} s, {torch.get_num_threads()} threads.",
                     file=sys.stderr,
                 )
 
@@ -78,6 +79,14 @@ class Progress(L.Callback):
             norm = f"{rows['grad_norm_preclip'][-1]:.3g}"
             values = {"loss": f"{rows['loss'][-1]:.4f}", "grad_norm": norm, "val": f"{val_loss:.4f}"}
             self._bar.set_postfix(values | self._verdict, refresh=False)
+
+    def epoch(self, epoch: int, train_loss: float, val_loss: float, grad_norm: float) -> None:
+        """In a log file: one line at the end of an epoch, with the time left."""
+        if self._bar.disable:
+            left = (time.monotonic() - self._begun) * (self._epochs - epoch) / epoch
+            words = [f"epoch {epoch}/{self._epochs}", f"loss {train_loss:.4f}", f"val {val_loss:.4f}"]
+            words += [f"grad norm {grad_norm:.3g}", *self._verdict.values()]
+            print(", ".join(words) + f"; {_duration(left)} left", file=sys.stderr, flush=True)
 
     def judge(self, verdict: VerdictName) -> None:
         """Show from now on what the verdict would be if the training ended here."""
@@ -91,3 +100,8 @@ class Progress(L.Callback):
         """Close the bar where it stands."""
         if hasattr(self, "_bar"):
             self._bar.close()
+
+
+def _duration(seconds: float) -> str:
+    minutes = math.ceil(seconds / 60)
+    return f"{seconds:.0f} s" if seconds < 60 else f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"

@@ -109,6 +109,7 @@ class Recorder(L.Callback):
             self._progress.judge(verdict)
             if stop and row.epoch < pl_module.config.training.epochs:
                 self.stopped_early = trainer.should_stop = True
+        self._progress.epoch(row.epoch, row.train_loss, row.val_loss, row.grad_norm_median)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: PtychoModule) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Keep the frozen weights of a training that ended inside an epoch."""

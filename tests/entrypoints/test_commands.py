@@ -11,7 +11,9 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
@@ -86,6 +88,36 @@ def test_wrong_values_are_one_line_and_code_2(call, options, message):
     assert len(errors.strip().splitlines()) == 1
     assert out == ""
     assert runs() == []
+
+
+def test_wrong_input_leaves_an_empty_folder_empty(call, tmp_path_factory):
+    """Whatever is refused is refused before there is a store, in one line."""
+    folder = tmp_path_factory.mktemp("empty")
+    files = tmp_path_factory.mktemp("probes")
+    np.save(files / "shape.npy", np.ones((8, 4), complex))
+    np.save(files / "huge.npy", np.full((16, 16), 1e200 + 0j))
+    (files / "plain").touch()
+    wrong = [
+        (tiny_options(probe=files / "shape.npy"), "its shape is (8, 4)"),
+        (tiny_options(probe=files / "huge.npy"), "its largest value is 1e+200"),
+        (tiny_options(cache_dir=files / "plain" / "cache"), "cache cannot be used"),
+        (tiny_options(accelerator="cuda"), "accelerator=cuda"),
+        (tiny_options(nphotons=1e-6), "no photon"),
+    ]
+    if torch.cuda.is_available():
+        del wrong[3]
+    code = f"import os, sys; os.chdir({str(folder)!r}); sys.argv[0] = 'stage_a'; "
+    code += "from entrypoints.stage_a import stage_a; stage_a()"
+    children = []
+    for options, message in wrong:
+        words = [w for k, v in options.items() for w in (f"--{k}", str(v))]
+        children.append((call(sys.executable, "-c", code, *words, MLFLOW_TRACKING_URI=""), message))
+    for child, message in children:
+        _, errors = child.communicate(timeout=300)
+        assert child.returncode == 2, errors
+        assert len(errors.strip().splitlines()) == 1, errors
+        assert message in errors
+    assert list(folder.iterdir()) == []
 
 
 def test_an_unreachable_server_is_one_line_and_code_2(call):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -13,15 +14,18 @@ import mlflow
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from mlflow import MlflowClient
 from safetensors.numpy import load_file
 
 from ptycho_mlf.config import InputError, RunConfig
 from ptycho_mlf.evaluation.evaluate import evaluate
+from ptycho_mlf.runs import stage_a
 from ptycho_mlf.runs.dataset import load_run_data
 from ptycho_mlf.runs.live_metrics import SERIES
 from ptycho_mlf.runs.stage_a import run_stage_a
 from ptycho_mlf.telemetry import buckets
+from ptycho_mlf.tracking.signals import Terminated
 
 from ..conftest import Server
 
@@ -155,6 +159,30 @@ def test_a_crash_is_a_finished_run_with_a_verdict(store: Path, tiny: Callable[..
     assert all(math.isfinite(value) for value in run.data.metrics.values())
     for name in ("stats.json", "metrics.json", "history.json", "config.json"):
         strict_json(folder / name)
+
+
+@pytest.mark.parametrize(("error", "status"), [(Terminated(signal.SIGTERM), "KILLED"), (OSError("disk"), "FAILED")])
+def test_what_was_trained_is_kept_when_the_scoring_ends_early(
+    error: BaseException, status: str, store: Path, tiny: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(stage_a, "score", fail)
+    with pytest.raises(type(error)):
+        run_stage_a(tiny())
+    client = MlflowClient()
+    (run,) = client.search_runs([found.experiment_id for found in client.search_experiments()])
+    assert run.info.status == status
+    kept = {"config.json", "trace.parquet", "history.json", "checkpoints/best.ckpt", "checkpoints/last.ckpt"}
+    assert names(files_of(run.info.run_id)) >= kept
+
+
+def test_the_threads_of_a_run_are_recorded_and_given_back(store: Path, tiny: Callable[..., RunConfig]):
+    before = torch.get_num_threads()
+    run = MlflowClient().get_run(run_stage_a(tiny(threads=before + 1)).run_id)
+    assert run.data.params["resolved/threads"] == str(before + 1)
+    assert torch.get_num_threads() == before
 
 
 def test_only_the_last_weights_are_scored_when_asked(store: Path, tiny: Callable[..., RunConfig]):

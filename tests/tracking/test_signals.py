@@ -8,7 +8,7 @@ from subprocess import Popen
 import pytest
 from mlflow import MlflowClient
 
-from ptycho_mlf.tracking.signals import Terminated, hold, terminating
+from ptycho_mlf.tracking.signals import Terminated, hold, raise_lost, terminating
 from ptycho_mlf.tracking.store import experiment
 
 HOLDS_A_RUN = """
@@ -115,3 +115,20 @@ def test_other_threads_leave_the_handlers_alone():
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_lost_in_a_finalizer_is_raised_at_the_next_safe_place_or_signal():
+    class Finalized:
+        def __del__(self) -> None:
+            send(signal.SIGTERM)
+
+    def work(again: Callable[[], object]) -> None:
+        with terminating():
+            thing = Finalized()
+            del thing  # Python drops the exception here.
+            again()
+
+    for again in (raise_lost, lambda: send(signal.SIGINT)):
+        with pytest.raises(Terminated):
+            work(again)
