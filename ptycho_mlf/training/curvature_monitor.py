@@ -72,7 +72,8 @@ class CurvatureMonitor(Instrument):
             for name in ("eta_c", "margin", "lambda_c")
             if row[name] is not None
         ]
-        return found + [("sharpness/top", row["step"], row["top"]) for row in self.sharpnesses]
+        finite = [row for row in self.sharpnesses if math.isfinite(row["top"])]
+        return found + [("sharpness/top", row["step"], row["top"]) for row in finite]
 
     def write(self, folder: Path) -> None:
         """curvature.json; nothing before the first look."""
