@@ -22,6 +22,7 @@ from ptycho_mlf.telemetry.signal_propagation import Signal, outline, propagate
 from ptycho_mlf.tracking.run_record import RunRecord
 from ptycho_mlf.tracking.store import connect
 from ptycho_mlf.training.fixed_batch import FixedBatch
+from ptycho_mlf.training.threads import cpu_threads
 
 from .artifacts import write_json
 from .comparison import table_console
@@ -74,13 +75,14 @@ def check_coordinates(request: CoordinateRequest) -> str:
     configs = {
         (d, w, s): base.with_changes(fno_blocks=d, width=w, seed=s) for d in depths for w in widths for s in seeds
     }
-    connect()
     data = load_run_data(base)
+    connect()
     own = {"widths": request.widths, "depths": request.depths, "steps": request.steps, "seeds": request.seeds}
     params = {name: value for name, value in base.flat().items() if name not in _REPLACED and not _unused(name)}
     name = f"coordinate_check-{base.model.architecture}-{base.training.optimizer}-lr{base.training.learning_rate:g}"
     tags = {"kind": "coordinate_check", "dataset_hash": data.hash}
     with (
+        cpu_threads(base.execution.threads),
         RunRecord.open(name=name, tags=tags, params=own | params) as record,
         tempfile.TemporaryDirectory(prefix="ptycho_mlf-") as scratch,
     ):

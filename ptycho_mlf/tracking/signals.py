@@ -84,7 +84,7 @@ def raise_lost() -> None:
 
 
 def _is_ending() -> bool:
-    """Whether the code that runs now is handling `Terminated`, in an `except`, a `finally` or at the end of a `with`."""
+    """Whether `Terminated` is being handled right now, in an `except`, a `finally` or at the end of a `with`."""
     error = sys.exception()
     while error is not None and not isinstance(error, Terminated):
         error = error.__context__

@@ -32,8 +32,6 @@ class FixedBatch:
         Raises:
             InputError: no such device.
         """
-        if config.execution.threads:
-            torch.set_num_threads(config.execution.threads)
         device = torch.device(resolve_accelerator(config.execution.accelerator))
         self._module = build_module(config, train).to(device)
         self.model: nn.Module = self._module.model
