@@ -105,7 +105,8 @@ def _line(axes: Axes, place: Scaling, x_W: NDArray[np.float64], colour: str) -> 
 
 
 def _style(axes: Axes, title: str) -> None:
-    axes.set_yscale("log")
+    if any((np.asarray(line.get_ydata(), float) > 0).any() for line in axes.get_lines()):
+        axes.set_yscale("log")
     axes.set_title(title, fontsize=TITLE, loc="left")
     axes.tick_params(which="both", labelsize=TICK)
     axes.grid(color="0.9", linewidth=0.7)

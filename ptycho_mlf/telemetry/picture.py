@@ -34,12 +34,15 @@ def object_picture(predicted: ComplexImage, true: ComplexImage | None, enlarge: 
         true: the same part of the true object, or None.
         enlarge: screen pixels per pixel and axis.
     """
+    predicted = predicted.astype(np.complex128)
     reference = np.ones_like(predicted) if true is None else true
-    turned = predicted * np.exp(-1j * np.angle(np.sum(predicted * reference.conj())))
+    with np.errstate(all="ignore"):  # A diverged network predicts any number; what is not finite is drawn as lowest.
+        turned = predicted * np.exp(-1j * np.angle(np.sum(predicted * reference.conj())))
     rows: list[NDArray[np.uint8]] = []
     for part, colours in zip((np.abs, np.angle), MAPS, strict=True):
         images = [part(turned)] if true is None else [part(turned), part(true)]
-        low, high = float(images[-1].min()), float(images[-1].max())
+        known = images[-1][np.isfinite(images[-1])]
+        low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
         rows += [_coloured(image, low, max(high, low + 1e-3), colours, enlarge) for image in images]
     gap = np.full((_GAP, rows[0].shape[1], 3), 255, np.uint8)
     return np.concatenate([piece for row in rows for piece in (row, gap)][:-1])
@@ -48,6 +51,7 @@ def object_picture(predicted: ComplexImage, true: ComplexImage | None, enlarge: 
 def _coloured(
     image: NDArray[np.floating[Any]], low: float, high: float, colours: str, enlarge: int
 ) -> NDArray[np.uint8]:
-    scaled = np.nan_to_num(np.clip((image - low) / (high - low), 0, 1))
+    with np.errstate(all="ignore"):
+        scaled = np.nan_to_num(np.clip((image - low) / (high - low), 0, 1))
     pixels: NDArray[np.uint8] = matplotlib.colormaps[colours](scaled, bytes=True)
     return pixels[..., :3].repeat(enlarge, 0).repeat(enlarge, 1)

@@ -78,13 +78,15 @@ def _limit(away: np.ndarray) -> float:
 
 def _loss(axes: Axes, found: Postmortem, steps: np.ndarray, loss: np.ndarray) -> None:
     event = found.event
-    axes.plot(steps, np.where(np.isfinite(loss) & (loss > 0), loss, np.nan), color="black", linewidth=1, marker=".")
+    known = loss[np.isfinite(loss)]
+    axes.plot(steps, np.where(np.isfinite(loss), loss, np.nan), color="black", linewidth=1, marker=".")
     if np.isfinite(event.median):
         axes.axhline(event.median, color="0.6", linewidth=1, label="median before")
         axes.legend(fontsize=TICK, loc="upper left", frameon=False)
     if event.nonfinite_step is not None:
         axes.axvline(event.nonfinite_step, color="black", linewidth=2)
-    axes.set_yscale("log")
+    if known.size and known.min() > 0:  # A Poisson loss is negative.
+        axes.set_yscale("log")
     axes.set_title("batch loss", fontsize=TITLE, loc="left")
     axes.tick_params(labelsize=TICK)
     axes.spines[["top", "right"]].set_visible(False)

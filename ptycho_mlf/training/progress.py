@@ -85,7 +85,7 @@ class Progress(L.Callback):
         if self._bar.disable:
             left = (time.monotonic() - self._begun) * (self._epochs - epoch) / epoch
             words = [f"epoch {epoch}/{self._epochs}", f"loss {train_loss:.4f}", f"val {val_loss:.4f}"]
-            words += [f"grad norm {grad_norm:.3g}", *self._verdict.values()]
+            words += [f"grad norm {grad_norm:.3g}", *(f"verdict {word}" for word in self._verdict.values())]
             print(", ".join(words) + f"; {_duration(left)} left", file=sys.stderr, flush=True)
 
     def judge(self, verdict: VerdictName) -> None:

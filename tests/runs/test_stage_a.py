@@ -289,6 +289,6 @@ def test_a_final_collapse_ends_a_training_early_when_asked(
     assert 100 < epochs[-1]["step"] < 300
     # The bar told it all along.
     assert (
-        f"verdict={'flat' if outcome.verdict.name == 'flat_amplitude' else 'same_picture'}" in capsys.readouterr().err
+        f"verdict {'flat' if outcome.verdict.name == 'flat_amplitude' else 'same_picture'}" in capsys.readouterr().err
     )
     assert "test/last/ssim_amp" in run.data.metrics

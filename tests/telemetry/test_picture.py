@@ -30,6 +30,8 @@ def test_a_perfect_prediction_up_to_a_global_phase_looks_like_the_truth():
 
 
 def test_values_that_are_not_finite_and_constants_are_drawn_too():
-    broken = np.full((4, 4), np.nan + 0j)
-    assert object_picture(broken, np.ones((4, 4), complex)).dtype == np.uint8
+    for value in (np.nan, np.inf, 3e38):
+        broken = np.full((4, 4), value + 0j, np.complex64)
+        assert object_picture(broken, np.ones((4, 4), complex)).dtype == np.uint8
+        assert object_picture(broken, None).dtype == np.uint8
     assert object_picture(np.zeros((4, 4), complex), None).shape == (2 * 8 + 4, 8, 3)
