@@ -23,7 +23,7 @@ from .heartbeat import Heartbeat, project_launcher
 from .offline_spool import METRICS_PER_BATCH, Spool, is_away
 from .parameters import MAX_TAG, as_text, same_value
 from .plugin import RUN_NAME
-from .store import connect, experiment, is_missing
+from .store import check_artifact_folder, connect, experiment, is_missing
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -246,7 +246,9 @@ class RunRecord:
         if parent:
             own[_PARENT_TAG] = parent
         if given is None:
-            run = client.create_run(experiment(experiment_name), tags=resolve_tags(own), run_name=name)
+            experiment_id = experiment(experiment_name)
+            check_artifact_folder(experiment_id)
+            run = client.create_run(experiment_id, tags=resolve_tags(own), run_name=name)
             return cls(client, run, launched=False)
         run = _existing(client, given)
         if experiment_name and experiment(experiment_name) != run.info.experiment_id:

@@ -108,6 +108,32 @@ def experiment(name: str | None = None) -> str:
     return found.experiment_id
 
 
+def check_artifact_folder(experiment_id: str) -> None:
+    """Make sure that files of runs can be written, where an sqlite store keeps them in a folder of this machine.
+
+    Raises:
+        InputError: they cannot.
+    """
+    import mlflow
+    from mlflow import MlflowClient
+    from mlflow.utils.file_utils import local_file_uri_to_path
+    from mlflow.utils.uri import is_local_uri
+
+    location = MlflowClient().get_experiment(experiment_id).artifact_location
+    if not mlflow.get_tracking_uri().startswith("sqlite") or not is_local_uri(location):
+        return
+    folder = Path(local_file_uri_to_path(location))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"artifact folder {folder}: cannot be written ({error.strerror}); make it writable, "
+            "or name another experiment or store"
+        ) from None
+
+
 def sqlite_path(uri: str) -> Path:
     """Absolute path of the database file of an `sqlite:///` URI.
 

@@ -204,3 +204,11 @@ def test_what_the_store_refuses_fails_the_run_and_is_kept(store: Path, capsys: p
     assert (run.info.status, run.data.tags["arm"]) == ("FAILED", "a")
     [unsent] = (store / "ptycho_mlf-unsent").iterdir()
     assert str(unsent) in capsys.readouterr().err
+
+
+def test_an_artifact_folder_that_cannot_be_written_is_refused_before_a_run(store: Path):
+    (store / "mlruns").write_text("in the way")
+    with pytest.raises(InputError, match=r"artifact folder .* cannot be written"), RunRecord.open(name="refused"):
+        raise AssertionError
+    client = MlflowClient()
+    assert client.search_runs([found.experiment_id for found in client.search_experiments()]) == []
