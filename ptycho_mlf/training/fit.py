@@ -106,14 +106,7 @@ def fit(
         raise ValueError("stop_on=collapse needs references")
     watch = None if references is None else Watch(config, references)
     module = build_module(config, train)
-    data = ScanDataModule(
-        train,
-        holdout,
-        val,
-        batch_size=config.training.batch_size,
-        order_seed=order_seed(config),
-        with_truth=config.training.loss == "supervised",
-    )
+    data = _data(config, train, holdout, val)
     checkpoints, progress = BestAndLast(folder), Progress(config.training.epochs)
     recorder = Recorder(checkpoints, progress, observer, watch)
     trainer = _trainer(config, [progress, recorder, *instruments])
@@ -155,6 +148,17 @@ def build_module(config: RunConfig, train: Scan) -> PtychoModule:
     probe = model_probe(train.probe_PNN, train.probe_norm, config.replication.probe_for_model)
     objective = Objective(config.training, train.intensity_scale)
     return PtychoModule(config, generator, probe, objective, train.offsets_C2)
+
+
+def _data(config: RunConfig, train: Scan, holdout: Holdout, val: Scan) -> ScanDataModule:
+    return ScanDataModule(
+        train,
+        holdout,
+        val,
+        batch_size=config.training.batch_size,
+        order_seed=order_seed(config),
+        with_truth=config.training.loss == "supervised",
+    )
 
 
 def _trainer(config: RunConfig, callbacks: list[L.Callback]) -> L.Trainer:
