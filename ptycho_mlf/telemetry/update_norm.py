@@ -32,11 +32,6 @@ def norms(tensors: list[Tensor]) -> Tensor:
     return torch.stack(torch._foreach_norm(tensors))
 
 
-def update_norm(optimizer: Optimizer) -> Tensor:
-    """L2 norm of what the last `step()` added to all weights together; see `update_norms`."""
-    return update_norms(optimizer).norm()
-
-
 @torch.no_grad()
 def update_norms(optimizer: Optimizer) -> Tensor:
     """L2 norms of what the last `step()` added to each weight; call it before gradients or weights change again.

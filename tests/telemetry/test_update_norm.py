@@ -37,11 +37,11 @@ def test_it_is_the_norm_of_what_the_step_added(settings, chunk, monkeypatch):
         moved = {p: (p.detach() - b).norm() for p, b in zip(params, before, strict=True)}
         in_order = torch.stack([moved[p] for group in optimizer.param_groups for p in group["params"]])
         torch.testing.assert_close(under_test.update_norms(optimizer), in_order, rtol=1e-9, atol=0)
-        torch.testing.assert_close(under_test.update_norm(optimizer), in_order.norm(), rtol=1e-9, atol=0)
+        torch.testing.assert_close(under_test.update_norms(optimizer).norm(), in_order.norm(), rtol=1e-9, atol=0)
 
 
 def test_an_unknown_optimizer_is_refused():
     p = torch.nn.Parameter(torch.ones(2))
     p.grad = torch.ones(2)
     with pytest.raises(TypeError, match="RMSprop"):
-        under_test.update_norm(torch.optim.RMSprop([p]))
+        under_test.update_norms(torch.optim.RMSprop([p]))
