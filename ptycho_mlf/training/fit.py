@@ -27,7 +27,7 @@ from .holdout import Holdout
 from .instruments import Instrument
 from .module import PtychoModule
 from .progress import Progress
-from .recorder import EpochRow, Observer, Recorder
+from .recorder import EpochRow, Observer, Prune, Recorder
 from .validation import Validation
 from .watch import Watch
 
@@ -51,6 +51,8 @@ class TrainingResult:
     nonfinite_step: int | None
     stopped_early: bool
     """Ended before its last epoch because its verdict was final."""
+    pruned: bool
+    """Ended before its last epoch because `prune` gave it up."""
     device: str
 
 
@@ -85,6 +87,7 @@ def fit(
     observer: Observer,
     instruments: Sequence[Instrument] = (),
     references: References | None = None,
+    prune: Prune | None = None,
 ) -> TrainingResult:
     """Train and keep the best and last weights under `folder`.
 
@@ -97,6 +100,7 @@ def fit(
         observer: is told of steps and epochs.
         instruments: look into the training; the caller has them write.
         references: what a running verdict is held against; without them there is none.
+        prune: may give the training up after an epoch.
 
     Raises:
         InputError: no such device.
@@ -108,13 +112,10 @@ def fit(
     module = build_module(config, train)
     data = _data(config, train, holdout, val)
     checkpoints, progress = BestAndLast(folder), Progress(config.training.epochs)
-    recorder = Recorder(checkpoints, progress, observer, watch)
+    recorder = Recorder(checkpoints, progress, observer, watch, prune)
     trainer = _trainer(config, [progress, recorder, *instruments])
     with warnings.catch_warnings():
-        # The patterns are in memory already: worker processes would only copy them.
-        warnings.filterwarnings("ignore", ".*does not have many workers.*")
-        # Lightning 2.6 uses a name that torch 2.13 retires.
-        warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
+        _ignore_known_warnings()
         trainer.validate(module, datamodule=data, verbose=False)
         initial = _taken(module)
         if watch is not None:
@@ -132,8 +133,16 @@ def fit(
         best_epoch=checkpoints.best_epoch,
         nonfinite_step=module.trace.nonfinite_step,
         stopped_early=recorder.stopped_early,
+        pruned=recorder.pruned,
         device=str(trainer.strategy.root_device),
     )
+
+
+def _ignore_known_warnings() -> None:
+    # The patterns are in memory already: worker processes would only copy them.
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    # Lightning 2.6 uses a name that torch 2.13 retires.
+    warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
 
 
 def _taken(module: PtychoModule) -> Validation:

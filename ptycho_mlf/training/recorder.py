@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -71,14 +72,25 @@ class Observer(Protocol):
         ...
 
 
+Prune = Callable[[EpochRow], bool]
+"""Is asked after every epoch but the last whether to give the training up in favour of others."""
+
+
 class Recorder(L.Callback):
     """The host's side of the telemetry."""
 
     def __init__(
-        self, checkpoints: BestAndLast, progress: Progress, observer: Observer, watch: Watch | None = None
+        self,
+        checkpoints: BestAndLast,
+        progress: Progress,
+        observer: Observer,
+        watch: Watch | None = None,
+        prune: Prune | None = None,
     ) -> None:
         self._checkpoints, self._progress, self._observer, self._watch = checkpoints, progress, observer, watch
+        self._prune = prune
         self.stopped_early = False
+        self.pruned = False
         self.history: list[EpochRow] = []
         self._epoch_rows: list[Rows] = []
         self._last_flush = self._epoch_start = time.monotonic()
@@ -104,11 +116,15 @@ class Recorder(L.Callback):
         self.history.append(row)
         self._checkpoints.update(trainer, row.epoch, row.val_loss)
         self._observer.epoch(row)
+        stop = False
         if self._watch is not None:
             verdict, stop = self._watch.look(pl_module.trace.rows(), [row.signals() for row in self.history])
             self._progress.judge(verdict)
-            if stop and row.epoch < pl_module.config.training.epochs:
-                self.stopped_early = trainer.should_stop = True
+        if row.epoch < pl_module.config.training.epochs:
+            self.stopped_early = stop
+            self.pruned = not stop and self._prune is not None and self._prune(row)
+            if self.stopped_early or self.pruned:
+                trainer.should_stop = True
         self._progress.epoch(row.epoch, row.train_loss, row.val_loss, row.grad_norm_median)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: PtychoModule) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -16,6 +16,7 @@ from ptycho_mlf.runs.dataset import RunData, load_run_data
 from ptycho_mlf.telemetry.trace import Rows
 from ptycho_mlf.training.checkpoints import generator_weights
 from ptycho_mlf.training.fit import TrainingResult, fit, weights_seed
+from ptycho_mlf.training.recorder import EpochRow
 
 
 class Notes:
@@ -181,3 +182,22 @@ def test_rows_of_history_are_plain_numbers(tiny, tmp_path):
         numbers = [*document.pop("dead_channels").values(), *document.values()]
         assert all(isinstance(value, int | float) for value in numbers)
         assert 0 <= row.head_saturation <= 1
+
+
+def test_a_training_can_be_given_up_after_an_epoch(tiny, tmp_path):
+    """The epochs before are those of the whole training, and the last weights are kept."""
+    data = load_run_data(tiny(epochs=4))
+    parts = (data.train, data.holdout, data.val)
+    asked: list[int] = []
+
+    def second(row: EpochRow) -> bool:
+        asked.append(row.epoch)
+        return row.epoch == 2
+
+    whole = fit(tiny(epochs=4), *parts, tmp_path / "whole", Notes(), prune=lambda row: row.epoch == 4)
+    cut = fit(tiny(epochs=4), *parts, tmp_path / "cut", Notes(), prune=second)
+    assert (whole.pruned, cut.pruned, cut.stopped_early) == (False, True, False)
+    assert asked == [1, 2]
+    assert [row.val_loss for row in cut.history] == [row.val_loss for row in whole.history[:2]]
+    assert (tmp_path / "cut" / "last.ckpt").exists()
+    assert len(cut.trace) == 10
