@@ -53,7 +53,7 @@ class OnsetWatch:
 
     def __init__(self) -> None:
         self._losses: Array = np.empty(0)
-        self._event: Event | None = None
+        self.latest: Event | None = None
         self.worst: Event | None = None
         self.events = 0
 
@@ -65,7 +65,7 @@ class OnsetWatch:
             return
         median, sigma = median_and_sigma(self._losses[:-1])
         rise = loss / median if finite and median > 0 else np.inf
-        event = self._event
+        event = self.latest
         if event is not None and step - event.last_step <= SAME_EVENT:
             event = replace(event, last_step=step, worst=max(event.worst, rise))
         else:
@@ -73,7 +73,7 @@ class OnsetWatch:
             self.events += 1
         if not finite:
             event = replace(event, kind="nonfinite", nonfinite_step=step)
-        self._event = event
+        self.latest = event
         if self.worst is None or event.step == self.worst.step or event.worst > self.worst.worst:
             self.worst = event
 

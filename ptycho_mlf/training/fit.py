@@ -24,7 +24,6 @@ from ptycho_mlf.telemetry.trace import Rows
 from .checkpoints import BestAndLast
 from .data_module import ScanDataModule
 from .holdout import Holdout
-from .instruments import Instrument
 from .module import PtychoModule
 from .progress import Progress
 from .recorder import EpochRow, Observer, Prune, Recorder
@@ -85,7 +84,7 @@ def fit(
     val: Scan,
     folder: Path,
     observer: Observer,
-    instruments: Sequence[Instrument] = (),
+    instruments: Sequence[L.Callback] = (),
     references: References | None = None,
     prune: Prune | None = None,
 ) -> TrainingResult:
@@ -110,12 +109,12 @@ def fit(
         raise ValueError("stop_on=collapse needs references")
     watch = None if references is None else Watch(config, references)
     module = build_module(config, train)
-    data = _data(config, train, holdout, val)
+    data = build_data(config, train, holdout, val)
     checkpoints, progress = BestAndLast(folder), Progress(config.training.epochs)
     recorder = Recorder(checkpoints, progress, observer, watch, prune)
-    trainer = _trainer(config, [progress, recorder, *instruments])
+    trainer = build_trainer(config, [progress, recorder, *instruments])
     with warnings.catch_warnings():
-        _ignore_known_warnings()
+        ignore_known_warnings()
         trainer.validate(module, datamodule=data, verbose=False)
         initial = _taken(module)
         if watch is not None:
@@ -138,7 +137,8 @@ def fit(
     )
 
 
-def _ignore_known_warnings() -> None:
+def ignore_known_warnings() -> None:
+    """Leave out what Lightning has to say about a training like ours."""
     # The patterns are in memory already: worker processes would only copy them.
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     # Lightning 2.6 uses a name that torch 2.13 retires.
@@ -159,7 +159,8 @@ def build_module(config: RunConfig, train: Scan) -> PtychoModule:
     return PtychoModule(config, generator, probe, objective, train.offsets_C2)
 
 
-def _data(config: RunConfig, train: Scan, holdout: Holdout, val: Scan) -> ScanDataModule:
+def build_data(config: RunConfig, train: Scan, holdout: Holdout, val: Scan) -> ScanDataModule:
+    """Batches of a run, in its order."""
     return ScanDataModule(
         train,
         holdout,
@@ -170,7 +171,12 @@ def _data(config: RunConfig, train: Scan, holdout: Holdout, val: Scan) -> ScanDa
     )
 
 
-def _trainer(config: RunConfig, callbacks: list[L.Callback]) -> L.Trainer:
+def build_trainer(config: RunConfig, callbacks: list[L.Callback]) -> L.Trainer:
+    """A trainer that logs, keeps and prints nothing by itself.
+
+    Raises:
+        InputError: no such device.
+    """
     accelerator = resolve_accelerator(config.execution.accelerator)
     # Lightning's notes on devices and its advertisements are not about this run.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
