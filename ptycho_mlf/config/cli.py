@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import click
+from pydantic.fields import FieldInfo
 
 from .describe import default_text, details, type_text
 from .errors import InputError
 from .run import parameters
+from .study import study_parameters
 
 HEADINGS = {
     "data": "Data",
@@ -68,16 +70,31 @@ class EntryCommand(click.Command):
 def config_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add an option for every declared parameter; the command receives only those given, as text."""
     for _, name, field in reversed(list(parameters())):
-        spellings = dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}"))
-        notes = [f"default: {default_text(field.default) or 'empty'}", *details(field)]
-        click.option(
-            *spellings,
-            name,
-            metavar=type_text(field.rebuild_annotation()),
-            default=None,
-            help=f"{field.description} [{'; '.join(notes)}]",
-        )(command)
+        _option(name, field, field.default)(command)
     return command
+
+
+def study_options(entry: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add the options of a study's entry point, with its defaults."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for _, name, field, default in reversed(list(study_parameters(entry))):
+            _option(name, field, default)(command)
+        return command
+
+    return decorate
+
+
+def _option(name: str, field: FieldInfo, default: object) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    spellings = dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}"))
+    notes = [f"default: {default_text(default) or 'empty'}", *details(field)]
+    return click.option(
+        *spellings,
+        name,
+        metavar=type_text(field.rebuild_annotation()),
+        default=None,
+        help=f"{field.description} [{'; '.join(notes)}]",
+    )
 
 
 def given(values: dict[str, Any]) -> dict[str, str]:

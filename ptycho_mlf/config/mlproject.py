@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 from .describe import default_text
 from .run import parameters
+from .study import ENTRIES, study_parameters
 
 _HEAD = """\
 # Written by `python -m ptycho_mlf.config.mlproject > MLproject`; a test holds it against ptycho_mlf/config.
@@ -74,20 +76,24 @@ _OTHERS = """\
 
 def mlproject_text() -> str:
     """The whole file. `main` and `stage_a` declare every parameter, the others only their own."""
-    return _HEAD + "\n".join(_stage_a(entry) for entry in ("main", "stage_a")) + _OTHERS
+    every = [(name, field.default) for _, name, field in parameters()]
+    parts = [_entry("main", "stage_a", every), _entry("stage_a", "stage_a", every)]
+    own = {entry: [(name, default) for _, name, _, default in study_parameters(entry)] for entry in ENTRIES}
+    parts += [_entry(entry, entry, defaults) for entry, defaults in own.items()]
+    return _HEAD + "\n".join(parts) + _OTHERS
 
 
-def _stage_a(entry: str) -> str:
-    lines = [f"  {entry}:", "    parameters:"]
+def _entry(name: str, module: str, defaults: Iterable[tuple[str, object]]) -> str:
+    lines = [f"  {name}:", "    parameters:"]
     options: list[str] = []
-    for _, name, field in parameters():
-        number = isinstance(field.default, (int, float)) and not isinstance(field.default, bool)
+    for parameter, default in defaults:
+        number = isinstance(default, (int, float)) and not isinstance(default, bool)
         kind = "float" if number else "string"
-        text = default_text(field.default)
-        lines.append(f"      {name}: {{type: {kind}, default: {text if number else json.dumps(text)}}}")
-        options.append(f"--{name} {{{name}}}")
+        text = default_text(default)
+        lines.append(f"      {parameter}: {{type: {kind}, default: {text if number else json.dumps(text)}}}")
+        options.append(f"--{parameter} {{{parameter}}}")
     lines.append("    command: >-")
-    lines.append("      python -m entrypoints.stage_a")
+    lines.append(f"      python -m entrypoints.{module}")
     lines += [f"      {option}" for option in options]
     return "\n".join(lines) + "\n"
 

@@ -69,7 +69,7 @@ class RunConfig(BaseModel):
             try:
                 parts[section] = model.model_validate(own)
             except ValidationError as error:
-                raise InputError(_one_line(error, model)) from None
+                raise InputError(one_line(error, model)) from None
         config = cls.model_validate(parts)
         config._check()
         return config
@@ -123,7 +123,8 @@ def _shown(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _one_line(error: ValidationError, model: type[Section]) -> str:
+def one_line(error: ValidationError, model: type[Section]) -> str:
+    """What is wrong with the first of the refused values, naming it and the rule."""
     first = error.errors()[0]
     name = str(first["loc"][0])
     message = first["msg"][0].lower() + first["msg"][1:]

@@ -13,6 +13,10 @@ class TelemetryConfig(Section):
     stop_on: Literal["none", "collapse"] = knob(
         "none", "collapse ends a training early once its verdict is final; the verdict stands, and the run is marked."
     )
+    keep: Literal["all", "evidence"] = knob(
+        "all",
+        "evidence leaves out weights, model and figures, and keeps the numbers: for searches of many runs.",
+    )
     picture_epochs: int = knob(
         1,
         "Log a picture of the validation part of the object every so many epochs; 0 = off.",

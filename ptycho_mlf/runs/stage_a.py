@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from ptycho_mlf.tracking.store import connect
 from ptycho_mlf.training.fit import TrainingResult, fit, order_seed, resolve_accelerator, weights_seed
 from ptycho_mlf.training.instruments import Instrument
 from ptycho_mlf.training.out_of_memory import is_allocation_failure
+from ptycho_mlf.training.recorder import EpochRow
 from ptycho_mlf.training.threads import cpu_threads
 
 from .artifacts import finite, write_figures, write_json, write_training
@@ -41,6 +42,11 @@ class RunOutcome:
 
     run_id: str
     verdict: Verdict
+    pruned: bool
+    """Given up in favour of others before its last epoch, without having crashed until then."""
+    numbers: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Finite numbers of training and validation, as in the store: `val/loss_last`, `val/skill_best`, ..., and
+    `val/loss_initial`, `steps`."""
 
 
 def run_name(config: RunConfig, arm: str = "") -> str:
@@ -49,13 +55,24 @@ def run_name(config: RunConfig, arm: str = "") -> str:
     return f"{arm or config.model.architecture}-{training.optimizer}-lr{training.learning_rate:g}-s{training.seed}"
 
 
-def run_stage_a(config: RunConfig, *, arm: str = "", parent_run_id: str | None = None) -> RunOutcome:
+def run_stage_a(
+    config: RunConfig,
+    *,
+    arm: str = "",
+    parent_run_id: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    on_open: Callable[[str], None] | None = None,
+    prune: Callable[[EpochRow, float], bool] | None = None,
+) -> RunOutcome:
     """Train and record one arm.
 
     Args:
         config: the arm.
         arm: its name, where it has one; becomes a tag and the start of the run name.
         parent_run_id: the run it is nested under.
+        tags: tags besides those every run has.
+        on_open: is told the id of the run as soon as there is one.
+        prune: is told an epoch and its validation skill, and may give the training up.
 
     Raises:
         InputError: a store, cache, device or probe that cannot be used; no run is left behind by a direct call.
@@ -67,7 +84,7 @@ def run_stage_a(config: RunConfig, *, arm: str = "", parent_run_id: str | None =
     if not floors.best > 0:
         raise InputError(f"nphotons={config.data.nphotons:g}: the validation patterns hold no photon to learn from")
     connect()
-    tags = {
+    own_tags = {
         "arm": arm or config.model.architecture,
         "seed": str(config.training.seed),
         "fingerprint": config.fingerprint(),
@@ -77,18 +94,36 @@ def run_stage_a(config: RunConfig, *, arm: str = "", parent_run_id: str | None =
     name = run_name(config, arm)
     with (
         cpu_threads(config.execution.threads),
-        RunRecord.open(name=name, tags=tags, params=config.flat(), parent_run_id=parent_run_id) as record,
+        RunRecord.open(
+            name=name, tags={**(tags or {}), **own_tags}, params=config.flat(), parent_run_id=parent_run_id
+        ) as record,
         tempfile.TemporaryDirectory(prefix="ptycho_mlf-") as scratch,
     ):
-        return RunOutcome(record.run_id, _Run(config, data, floors, record, Path(scratch)).execute())
+        if on_open is not None:
+            on_open(record.run_id)
+        run = _Run(config, data, floors, record, Path(scratch), prune)
+        return RunOutcome(record.run_id, run.execute(), run.pruned, run.numbers)
 
 
 class _Run:
     """The steps of one run, in order; what they share is the record and the folder of artifacts."""
 
-    def __init__(self, config: RunConfig, data: RunData, floors: Floors, record: RunRecord, folder: Path) -> None:
-        self.config, self.data, self.floors, self.record, self.folder = config, data, floors, record, folder
-        self.checkpoints = folder / "checkpoints"
+    def __init__(
+        self,
+        config: RunConfig,
+        data: RunData,
+        floors: Floors,
+        record: RunRecord,
+        folder: Path,
+        prune: Callable[[EpochRow, float], bool] | None,
+    ) -> None:
+        self.config, self.data, self.floors, self.record = config, data, floors, record
+        self._ask, self.pruned, self._stopped_early = prune, False, False
+        self.keeps_weights = config.telemetry.keep == "all"
+        self.folder = folder / "artifacts"
+        self.folder.mkdir()
+        self.checkpoints = (self.folder if self.keeps_weights else folder) / "checkpoints"
+        self.numbers: dict[str, float] = {}
 
     def execute(self) -> Verdict:
         try:
@@ -105,7 +140,8 @@ class _Run:
         references = data.references(self.floors)
         parts = (data.train, data.holdout, data.val)
         try:
-            result = fit(self.config, *parts, self.checkpoints, live, instruments, references)
+            prune = None if self._ask is None else self._prune
+            result = fit(self.config, *parts, self.checkpoints, live, instruments, references, prune)
         except BaseException as error:
             live.close()
             write_training(self.folder, Rows.concatenate(live.rows), live.history, None)
@@ -119,6 +155,9 @@ class _Run:
         verdict = self._judge(result, references)
         self._score(result, verdict)
         return verdict
+
+    def _prune(self, row: EpochRow) -> bool:
+        return self._ask is not None and self._ask(row, 1 - row.val_loss / self.floors.best)
 
     def _write(self, instruments: Sequence[Instrument]) -> None:
         for instrument in instruments:
@@ -182,7 +221,10 @@ class _Run:
             validations.append(result.last.signals(len(result.trace)))
         initial, is_mae = result.initial.signals(0), self.config.training.loss == "mae"
         verdict = judge(Course(result.trace, initial, validations, references, is_mae))
-        self._note(verdict, stopped_early=result.stopped_early)
+        # A crash is a result, also where the training was given up on it.
+        self.pruned = result.pruned and not verdict.crash
+        self._stopped_early = result.stopped_early or (result.pruned and not self.pruned)
+        self._note(verdict)
         return verdict
 
     def _out_of_memory(self, live: LiveMetrics, references: References) -> Verdict:
@@ -190,27 +232,29 @@ class _Run:
         validations = [row.signals() for row in live.history]
         course = Course(Rows.concatenate(live.rows), None, validations, references, self.config.training.loss == "mae")
         verdict = judge(course, out_of_memory=True)
-        self._note(verdict, stopped_early=False)
+        self._note(verdict)
         summary = out_of_memory_text(self.config, verdict, self.data.hash)
         (self.folder / "summary.md").write_text(summary)
         self.record.set_tags({"mlflow.note.content": summary})
         return verdict
 
-    def _note(self, verdict: Verdict, *, stopped_early: bool) -> None:
+    def _note(self, verdict: Verdict) -> None:
         """Tags now, and the file before anything else can go wrong; scores come later."""
-        tags = {"verdict": verdict.name, "verdict.crash": _tri_state(verdict.crash)}
+        # Nobody knows what would have become of a pruned training: it counts neither way.
+        tags = {"verdict": verdict.name, "verdict.crash": _tri_state(None if self.pruned else verdict.crash)}
         if verdict.onset_step is not None:
             tags["verdict.onset_step"] = str(verdict.onset_step)
         if verdict.cause:
             tags["verdict.cause"] = "; ".join(verdict.cause)
-        if stopped_early:
+        if self._stopped_early:
             tags["stopped_early"] = "true"
+        if self.pruned:
+            tags["pruned"] = "true"
         self.record.set_tags(tags)
-        self._stopped_early = stopped_early
         self._write_verdict(verdict, legacy_rules(verdict, None, {}, 1) if verdict.name == "oom" else None)
 
     def _write_verdict(self, verdict: Verdict, legacy: Mapping[str, Any] | None) -> None:
-        document = {**verdict.as_json(), "stopped_early": self._stopped_early, "legacy": legacy}
+        document = {**verdict.as_json(), "stopped_early": self._stopped_early, "pruned": self.pruned, "legacy": legacy}
         write_json(self.folder / "verdict.json", finite(document))
 
     def _score(self, result: TrainingResult, verdict: Verdict) -> None:
@@ -222,11 +266,17 @@ class _Run:
         self._write_verdict(verdict, legacy)
         write_json(folder / "stats.json", finite(stats))
         write_json(folder / "metrics.json", scores_json(evaluations) | {"floors": asdict(floors)})
-        write_figures(folder, evaluations, result.trace, result.history, floors.best)
+        if self.keeps_weights:
+            write_figures(folder, evaluations, result.trace, result.history, floors.best)
         summary = summary_text(config, verdict, stats, floors.best, evaluations, self.data.hash)
         (folder / "summary.md").write_text(summary)
         self.record.set_tags({"mlflow.note.content": summary})
-        self.record.log_metrics(metrics_for_store(evaluations) | _end_metrics(stats, floors), step=len(result.trace))
+        numbers = _end_metrics(stats, floors)
+        self.record.log_metrics(metrics_for_store(evaluations) | numbers, step=len(result.trace))
+        initial = {"val/loss_initial": stats["val"]["initial"], "steps": len(result.trace)}
+        self.numbers = numbers | {name: value for name, value in initial.items() if math.isfinite(value)}
+        if not self.keeps_weights:
+            return
         weights, generator = next(iter(generators.items()))
         step = stats["val"]["best_step"] if weights == "best" else len(result.trace)
         log_model(self.record, generator, folder / "config.json", self.data.test, step)

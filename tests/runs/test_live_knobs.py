@@ -85,6 +85,7 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
     "seed": ({}, 1),
     "precision": ({}, "bf16"),
     "stop_on": (COLLAPSE, "collapse"),
+    "keep": ({}, "evidence"),
     "picture_epochs": ({}, 2),
     "activation_epochs": ({}, 1),
     "gradient_stride": ({}, 0),
