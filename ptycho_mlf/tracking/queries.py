@@ -36,6 +36,8 @@ class RunSummary:
     parent: str | None
     """Id of the study's run."""
     experiment_id: str
+    artifact_uri: str = ""
+    """Where the store keeps its artifacts: a folder, or what a server makes of it."""
 
 
 def find_runs(
@@ -73,6 +75,25 @@ def child_runs(parent: str) -> list[RunSummary]:
         InputError: no such run.
     """
     return find_runs(parent=parent)
+
+
+def any_run(run_id: str) -> RunSummary:
+    """A run by its id, whether it is one of ours or the parent of some.
+
+    Raises:
+        InputError: no such run.
+    """
+    return _summary(_run(run_id))
+
+
+def find_studies(name: str) -> list[RunSummary]:
+    """Parent runs of the studies of a name in all experiments, newest first."""
+    from mlflow import MlflowClient
+
+    experiment_ids = [found.experiment_id for found in MlflowClient().search_experiments()]
+    # The name is compared here: MLflow's filters know no way to write every text.
+    studies = (_summary(run) for run in search(experiment_ids, "tags.`study.kind` LIKE '%'"))
+    return sorted((run for run in studies if run.tags.get("study") == name), key=lambda run: -run.start_time)
 
 
 def download_artifact(run_id: str, path: str) -> Path:
@@ -146,4 +167,5 @@ def _summary(run: Run) -> RunSummary:
         start_time=run.info.start_time / 1000,
         parent=run.data.tags.get(_PARENT),
         experiment_id=run.info.experiment_id,
+        artifact_uri=run.info.artifact_uri or "",
     )
