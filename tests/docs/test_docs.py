@@ -41,6 +41,7 @@ NOT_HERE = {
     "verdict.onset_step",
     "verdict.cause",
     "stopped_early",
+    "pruned",
     "head/saturation",
 }
 """What a healthy run with an unbounded head does not have."""

@@ -26,6 +26,7 @@ from ptycho_mlf.runs.live_metrics import SERIES
 from ptycho_mlf.runs.stage_a import run_stage_a
 from ptycho_mlf.telemetry import buckets
 from ptycho_mlf.tracking.signals import Terminated
+from ptycho_mlf.training.recorder import EpochRow
 
 from ..conftest import Server
 
@@ -292,3 +293,33 @@ def test_a_final_collapse_ends_a_training_early_when_asked(
         f"verdict {'flat' if outcome.verdict.name == 'flat_amplitude' else 'same_picture'}" in capsys.readouterr().err
     )
     assert "test/last/ssim_amp" in run.data.metrics
+
+
+def test_a_run_given_up_for_others_is_pruned_and_counts_neither_way(store: Path, tiny: Callable[..., RunConfig]):
+    told: list[tuple[int, float]] = []
+
+    def second(row: EpochRow, skill: float) -> bool:
+        told.append((row.epoch, skill))
+        return row.epoch == 2
+
+    outcome = run_stage_a(tiny(epochs=4, learning_rate=1e-3), prune=second)
+    run = MlflowClient().get_run(outcome.run_id)
+    assert outcome.pruned
+    assert run.info.status == "FINISHED"
+    assert (run.data.tags["pruned"], run.data.tags["verdict.crash"]) == ("true", "none")
+    assert "stopped_early" not in run.data.tags
+    assert strict_json(files_of(outcome.run_id) / "verdict.json")["pruned"] is True
+    skills = MlflowClient().get_metric_history(outcome.run_id, "val/skill")
+    assert [skill for _, skill in told] == [m.value for m in skills]
+    assert [epoch for epoch, _ in told] == [1, 2]
+
+
+def test_a_crash_is_never_pruned(store: Path, tiny: Callable[..., RunConfig]):
+    """A training that was given up on after it had collapsed keeps its verdict, and is marked as ended early."""
+    collapse = {"scheduler": "Default", "learning_rate": 0.3, "epochs": 60}
+    outcome = run_stage_a(tiny(**collapse), prune=lambda row, skill: row.epoch == 20)
+    tags = MlflowClient().get_run(outcome.run_id).data.tags
+    assert outcome.verdict.name in ("flat_amplitude", "input_independent")
+    assert not outcome.pruned
+    assert "pruned" not in tags
+    assert tags["verdict.crash"] == tags["stopped_early"] == "true"
