@@ -6,28 +6,42 @@ import base64
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from typing import Literal
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 _STYLE = """
 :root{color-scheme:light}
-body{font:15px/1.5 system-ui,sans-serif;color:#1c1c1c;background:#fff;max-width:1180px;margin:2rem auto;
+body{font:15px/1.5 system-ui,sans-serif;color:#1c1c1c;background:#fff;max-width:1240px;margin:2rem auto;
 padding:0 1.5rem}
-h1{font-size:1.5rem;margin:0 0 .4rem}h2{font-size:1.1rem;margin:2rem 0 .5rem}
+h1{font-size:1.5rem;line-height:1.25;margin:0 0 .4rem}h2{font-size:1.1rem;margin:2rem 0 .5rem}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1.2rem;margin:.5rem 0}
 dt{color:#666}dd{margin:0;overflow-wrap:anywhere}
-.found{background:#fff5f2;border-left:4px solid #d55e00;padding:.5rem 1rem}
-img{display:block;max-width:100%;height:auto}.wide{overflow-x:auto}
+ul{margin:.3rem 0;padding-left:1.2rem}.note{color:#555;font-size:.9rem}
+.found{background:#fff5f2;border-left:4px solid #d55e00;padding:.5rem 1rem;overflow-wrap:anywhere}
+.fine{background:#f1f8f4;border-left:4px solid #009e73;padding:.5rem 1rem;overflow-wrap:anywhere}
+.wide{overflow-x:auto}img{display:block;max-width:100%;height:auto}
 table{border-collapse:collapse;font:12px/1.35 ui-monospace,monospace;white-space:nowrap}
-th,td{padding:.15rem .6rem;text-align:right}th{font-family:system-ui,sans-serif;border-bottom:1px solid #999}
-td:first-child,th:first-child{text-align:left}tr:nth-child(even) td{background:#f6f6f6}
+th,td{padding:.15rem .6rem;text-align:right}
+th{font-family:system-ui,sans-serif;border-bottom:1px solid #999;vertical-align:bottom}
+td.text,th.text{text-align:left}
+th:first-child,td:first-child{position:sticky;left:0;background:#fff;padding-left:0}
+tr:nth-child(even) td{background:#f6f6f6}
+summary{cursor:pointer;margin:.4rem 0}
+@media(max-width:700px){
+body{margin:1rem auto;padding:0 .8rem}
+dl{grid-template-columns:1fr}dd{margin-bottom:.4rem}
+img{max-width:none}
+}
 """
+"""On a narrow screen a figure keeps its size and is scrolled, like a wide table: shrunk, nobody could read it."""
 
 
 def page(title: str, parts: Iterable[str]) -> str:
     """A whole page; `parts` are HTML."""
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    head += f"<title>{escape(title)}</title><style>{_STYLE}</style>"
     body = "\n".join(parts)
     lines = ["<!doctype html>", f'<html lang="en"><head>{head}</head><body>', f"<h1>{escape(title)}</h1>", body]
     return "\n".join([*lines, "</body></html>"]) + "\n"
@@ -49,21 +63,44 @@ def pairs(values: Mapping[str, object]) -> str:
     return f"<dl>{''.join(items)}</dl>"
 
 
+def bullets(texts: Iterable[str], kind: str, lead: str) -> str:
+    """Several texts after a leading one, in a box with the name of a style."""
+    items = "".join(f"<li>{escape(text)}</li>" for text in texts)
+    return f'<div class="{escape(kind)}">{escape(lead)}<ul>{items}</ul></div>'
+
+
+def fold(title: str, *parts: str, shown: bool) -> str:
+    """Something that is unfolded by a click; `parts` are HTML."""
+    return f"<details{' open' if shown else ''}><summary>{escape(title)}</summary>{''.join(parts)}</details>"
+
+
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table; floats are given three digits, None stays empty."""
-    head = "".join(f"<th>{escape(text)}</th>" for text in heads)
-    body = "".join("<tr>" + "".join(f"<td>{escape(_cell(cell))}</td>" for cell in row) + "</tr>" for row in rows)
+    """A table; floats are given three digits, None stays empty, columns of text are aligned to the left."""
+    cells = [list(row) for row in rows]
+    kinds = [
+        " class=text" if any(isinstance(row[k], str) and row[k] for row in cells) else "" for k in range(len(heads))
+    ]
+    head = "".join(f"<th{kind}>{escape(text)}</th>" for text, kind in zip(heads, kinds, strict=True))
+    lines = (
+        "".join(f"<td{kind}>{escape(_cell(cell))}</td>" for cell, kind in zip(row, kinds, strict=True)) for row in cells
+    )
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
     return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
 
 
-def image(figure: Figure, description: str, dpi: int = 150) -> str:
-    """A figure as embedded PNG, shown at its size in inches; its bytes depend on the content only."""
+def image(figure: Figure, description: str, form: Literal["png", "svg"] = "png") -> str:
+    """A figure, embedded, shown at its size in inches; its bytes depend on the content only.
+
+    As an image, SVG can neither load nor execute anything. It suits figures of few elements.
+    """
     drawn = io.BytesIO()
-    with rc_context({"savefig.facecolor": "white"}):
-        figure.savefig(drawn, format="png", dpi=dpi, metadata={"Software": None})
-    data = base64.b64encode(drawn.getvalue()).decode()
+    metadata = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}[form]
+    with rc_context({"savefig.facecolor": "white", "svg.hashsalt": description}):
+        figure.savefig(drawn, format=form, dpi=150, metadata=metadata)
+    kind = {"png": "image/png", "svg": "image/svg+xml"}[form]
+    source = f"data:{kind};base64,{base64.b64encode(drawn.getvalue()).decode()}"
     width = round(figure.get_figwidth() * 96)
-    return f'<img alt="{escape(description)}" width="{width}" src="data:image/png;base64,{data}">'
+    return f'<div class="wide"><img alt="{escape(description)}" width="{width}" src="{source}"></div>'
 
 
 def _cell(value: object) -> str:
