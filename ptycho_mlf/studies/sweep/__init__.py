@@ -1,0 +1,1 @@
+"""Searches over settings: ranges from text, a conditional space, early ending, figures."""
