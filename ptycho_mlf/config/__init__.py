@@ -1,7 +1,7 @@
 """The single declaration of every parameter: name, type, default, unit, range, help, and which choice consumes it."""
 
 from .data import BUILT_IN_PROBES, GROUP_OFFSET, PROBE_SCALE, DataConfig
-from .errors import InputError
+from .errors import ImpossibleGeometryError, InputError
 from .execution import ExecutionConfig
 from .model import U_SHAPED, ModelConfig
 from .replication import ReplicationConfig
@@ -18,6 +18,7 @@ __all__ = [
     "U_SHAPED",
     "DataConfig",
     "ExecutionConfig",
+    "ImpossibleGeometryError",
     "InputError",
     "ModelConfig",
     "ReplicationConfig",

@@ -1,4 +1,4 @@
-"""The one exception for wrong input."""
+"""The exceptions for wrong input."""
 
 
 class InputError(ValueError):
@@ -6,3 +6,7 @@ class InputError(ValueError):
 
     Entry points print the message and exit with code 2; nothing has been written when it is raised.
     """
+
+
+class ImpossibleGeometryError(InputError):
+    """A network that cannot exist at this size of pattern: a study records such a cell and never runs it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from .errors import InputError
+from .errors import ImpossibleGeometryError, InputError
 from .knob import Section, knob, when
 
 Architecture = Literal["fno", "fno_vanilla", "hybrid", "stable_hybrid", "ffno"]
@@ -72,11 +72,12 @@ class ModelConfig(Section):
         """Rules between the fields.
 
         Raises:
-            InputError: a depth that N cannot hold, more modes than frequencies, a cap that caps nothing.
+            ImpossibleGeometryError: a depth that N cannot hold.
+            InputError: more modes than frequencies, a cap that caps nothing.
         """
         limit = self.depth_limit(N)
         if limit is not None and self.fno_blocks > limit:
-            raise InputError(
+            raise ImpossibleGeometryError(
                 f"fno_blocks={self.fno_blocks}: {self.architecture} at N={N} holds at most {limit} levels "
                 f"({limit - 1} halvings leave {N >> (limit - 1)} px)"
             )
