@@ -26,7 +26,7 @@ def constant_prediction(truth: NDArray[np.complex128]) -> NDArray[np.complex128]
 
 
 def error_skill(error: float, constant: float) -> Score:
-    """1 - error / constant error; vacuous where the constant makes no error. Also for losses with their floor."""
+    """1 - error / constant error; vacuous where the constant makes no error."""
     return 1 - error / constant if constant >= LEAST_ERROR else Reason.VACUOUS
 
 

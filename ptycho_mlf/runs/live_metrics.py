@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ptycho_mlf.telemetry.buckets import Buckets, Point
+from ptycho_mlf.telemetry.skill import loss_skill
 from ptycho_mlf.telemetry.trace import Rows
 from ptycho_mlf.tracking.run_record import RunRecord
 from ptycho_mlf.training.recorder import EpochRow
@@ -53,7 +54,7 @@ class LiveMetrics:
         self.history.append(row)
         values = {
             "val/loss": row.val_loss,
-            "val/skill": 1 - row.val_loss / self._floor,
+            "val/skill": loss_skill(row.val_loss, self._floor),
             "train/epoch_loss": row.train_loss,
             "contrast/amp": row.contrast_spatial,
             "contrast/cross_pattern": row.contrast_cross_pattern,

@@ -15,6 +15,7 @@ from ptycho_mlf.config import InputError, RunConfig
 from ptycho_mlf.physics.floor import Floors
 from ptycho_mlf.telemetry.course import Course
 from ptycho_mlf.telemetry.signals import References
+from ptycho_mlf.telemetry.skill import loss_skill
 from ptycho_mlf.telemetry.trace import Rows
 from ptycho_mlf.telemetry.verdict import Verdict, judge
 from ptycho_mlf.tracking.run_record import RunRecord
@@ -157,7 +158,7 @@ class _Run:
         return verdict
 
     def _prune(self, row: EpochRow) -> bool:
-        return self._ask is not None and self._ask(row, 1 - row.val_loss / self.floors.best)
+        return self._ask is not None and self._ask(row, loss_skill(row.val_loss, self.floors.best))
 
     def _write(self, instruments: Sequence[Instrument]) -> None:
         for instrument in instruments:
@@ -293,7 +294,7 @@ def _end_metrics(stats: Mapping[str, Any], floors: Floors) -> dict[str, float]:
     for name in ("best", "last"):
         if stats["val"][name] is not None:
             points[f"val/loss_{name}"] = stats["val"][name]
-            points[f"val/skill_{name}"] = 1 - stats["val"][name] / floors.best
+            points[f"val/skill_{name}"] = loss_skill(stats["val"][name], floors.best)
     if stats["grad_norm"]["preclip"] is not None:
         points |= {f"grad_norm/run_{name}": value for name, value in stats["grad_norm"]["preclip"].items()}
     points["time/training_seconds"] = stats["seconds"]

@@ -7,6 +7,7 @@ from typing import Any
 
 from ptycho_mlf.config import RunConfig
 from ptycho_mlf.evaluation.evaluate import Evaluation
+from ptycho_mlf.telemetry.skill import loss_skill
 from ptycho_mlf.telemetry.verdict import Verdict
 
 _SHOWN = {
@@ -86,7 +87,7 @@ def verdict_lines(verdict: Verdict) -> list[str]:
 
 
 def _val_row(name: str, loss: float, floor: float) -> str:
-    return f"| {name} | {loss:.4f} | {1 - loss / floor:.3f} |"
+    return f"| {name} | {loss:.4f} | {loss_skill(loss, floor):.3f} |"
 
 
 def _cell(evaluation: Evaluation, name: str) -> str:

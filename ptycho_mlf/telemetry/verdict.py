@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .course import Course
 from .end_state import FLOOR_SHARE, bound, end_state
 from .hint import hint
+from .skill import loss_skill
 from .verdict_onset import Trigger, onset, smoothed, trigger
 from .verdict_sentence import sentence
 
@@ -210,7 +211,7 @@ def _hint(name: VerdictName, course: Course) -> str | None:
         return None
     last, floor, best = course.validations[-1].loss, course.references.floor, course.best()
     start = best if course.initial is None else min(best, course.initial.loss)
-    return hint(name, skill=1 - last / floor, rise=last / start, learning_rate=float(course.rows["lr"].max()))
+    return hint(name, skill=loss_skill(last, floor), rise=last / start, learning_rate=float(course.rows["lr"].max()))
 
 
 def _evidence(course: Course) -> dict[str, Any]:

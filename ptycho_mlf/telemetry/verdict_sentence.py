@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .course import Course
 from .end_state import end_state
+from .skill import loss_skill
 
 
 def sentence(verdict: str, course: Course) -> str:
@@ -41,5 +42,5 @@ def sentence(verdict: str, course: Course) -> str:
         case "spike":
             return f"The training ended on a spike: {losses}."
         case _:
-            skill = f"skill {1 - last.loss / floor:.2f} over the best constant object"
+            skill = f"skill {loss_skill(last.loss, floor):.2f} over the best constant object"
             return f"No collapse seen: validation loss {last.loss:.3g}, {skill}."
