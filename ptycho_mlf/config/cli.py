@@ -11,10 +11,12 @@ from pydantic.fields import FieldInfo
 
 from .describe import default_text, details, type_text
 from .errors import InputError
+from .knob import trait
 from .run import parameters
-from .study import study_parameters
+from .study import ENTRIES, study_parameters
 
 HEADINGS = {
+    "study": "Study",
     "data": "Data",
     "model": "Model",
     "training": "Training",
@@ -56,6 +58,7 @@ class EntryCommand(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The options under the heading of their section."""
         section_of = {name: section for section, name, _ in parameters()}
+        section_of |= {name: "study" for entry in ENTRIES for _, name, _, _ in study_parameters(entry)}
         groups: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
@@ -71,6 +74,14 @@ def config_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add an option for every declared parameter; the command receives only those given, as text."""
     for _, name, field in reversed(list(parameters())):
         _option(name, field, field.default)(command)
+    return command
+
+
+def execution_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that decide how runs are executed, not what they compute."""
+    for _, name, field in reversed(list(parameters())):
+        if trait(field, "execution_only"):
+            _option(name, field, field.default)(command)
     return command
 
 

@@ -96,6 +96,15 @@ def find_studies(name: str) -> list[RunSummary]:
     return sorted((run for run in studies if run.tags.get("study") == name), key=lambda run: -run.start_time)
 
 
+def find_run(run_id: str) -> RunSummary:
+    """One run, of ours or not.
+
+    Raises:
+        InputError: no such run.
+    """
+    return _summary(_run(run_id))
+
+
 def download_artifact(run_id: str, path: str) -> Path:
     """A local file or folder with an artifact; artifacts on this machine are not copied.
 

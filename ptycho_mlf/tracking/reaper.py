@@ -23,18 +23,24 @@ def reap(experiment_ids: Sequence[str]) -> list[str]:
     Returns:
         Ids of the runs that were ended.
     """
-    from mlflow import MlflowClient
-
-    client = MlflowClient()
     reaped: list[str] = []
     ours = f"attributes.status = 'RUNNING' AND tags.{HEARTBEAT} LIKE '%' AND tags.{PID_CREATED} LIKE '%'"
     for run in search(experiment_ids, ours):
         reason = _death(run.data.tags)
         if reason:
-            client.set_tag(run.info.run_id, FAILURE, reason, synchronous=True)
-            client.set_terminated(run.info.run_id, "KILLED")
+            kill_run(run.info.run_id, reason)
             reaped.append(run.info.run_id)
     return reaped
+
+
+def kill_run(run_id: str, reason: str) -> None:
+    """End a run as KILLED whose process is known to be dead; one that has ended is left alone."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient()
+    if client.get_run(run_id).info.status == "RUNNING":
+        client.set_tag(run_id, FAILURE, reason, synchronous=True)
+        client.set_terminated(run_id, "KILLED")
 
 
 def _death(tags: Mapping[str, str]) -> str | None:

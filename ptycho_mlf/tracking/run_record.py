@@ -65,6 +65,7 @@ class RunRecord:
         parent_run_id: str | None = None,
         description: str = "",
         patience_s: float = _PATIENCE_S,
+        run_id: str | None = None,
     ) -> Generator[Self]:
         """Begin a run, or take over the one `mlflow run` began for this process; end it with the context.
 
@@ -79,15 +80,16 @@ class RunRecord:
             parent_run_id: run that this one belongs to, else that of the parent process (`environment`).
             description: markdown, shown on top of the run's page.
             patience_s: how long the end waits for a store that is away.
+            run_id: continue this run, which has ended, instead.
 
         Raises:
-            InputError: the store cannot be used, or a parameter contradicts what the run already has.
+            InputError: the store cannot be used, there is no such run, or a parameter contradicts what the run has.
         """
         record = None
         with signals.terminating():
             try:
                 with signals.hold():  # Between the run in the store and the record that ends it is no way out.
-                    record = cls._begin(name, tags or {}, experiment_name, parent_run_id)
+                    record = cls._begin(name, tags or {}, experiment_name, parent_run_id, run_id)
                 if description:
                     record.set_tags({"mlflow.note.content": description})
                 record.log_params(params or {})
@@ -232,7 +234,12 @@ class RunRecord:
 
     @classmethod
     def _begin(
-        cls, name: str, tags: Mapping[str, object], experiment_name: str | None, parent_run_id: str | None
+        cls,
+        name: str,
+        tags: Mapping[str, object],
+        experiment_name: str | None,
+        parent_run_id: str | None,
+        run_id: str | None,
     ) -> Self:
         """The run in the store, named and tagged, and its record."""
         from mlflow import MlflowClient
@@ -241,20 +248,26 @@ class RunRecord:
         client = MlflowClient(connect())
         own = {key: as_text(value, MAX_TAG) for key, value in tags.items()}
         own |= environment_tags() | {HEARTBEAT: f"{time.time():.0f}"}
-        given = os.environ.pop("MLFLOW_RUN_ID", None)
+        launched = None if run_id else os.environ.pop("MLFLOW_RUN_ID", None)
+        given = run_id or launched
         parent = parent_run_id or (None if given else os.environ.get(PARENT))
         if parent:
             own[_PARENT_TAG] = parent
         if given is None:
-            experiment_id = experiment(experiment_name)
+            if parent_run_id and not experiment_name:  # A child belongs where its parent is, whoever begins it.
+                experiment_id = _existing(client, parent_run_id, "parent run ").info.experiment_id
+            else:
+                experiment_id = experiment(experiment_name)
             check_artifact_folder(experiment_id)
             run = client.create_run(experiment_id, tags=resolve_tags(own), run_name=name)
             return cls(client, run, launched=False)
-        run = _existing(client, given)
+        run = _existing(client, given, "MLFLOW_RUN_ID=" if launched else "run ")
+        if FAILURE in run.data.tags:
+            client.delete_tag(given, FAILURE)  # Why it ended before it went on.
         if experiment_name and experiment(experiment_name) != run.info.experiment_id:
             raise InputError(f"experiment {experiment_name}: `mlflow run` began run {given} in another one")
         client.update_run(given, status="RUNNING", name=os.environ.pop(RUN_NAME, None) or name)
-        record = cls(client, run, launched=True)
+        record = cls(client, run, launched=launched is not None)
         record.set_tags(own)
         return record
 
@@ -286,6 +299,19 @@ class RunRecord:
             self._spool.close(last, patience_s)
 
 
+@contextmanager
+def launched_run(name: str, tags: Mapping[str, object]) -> Generator[RunRecord | None]:
+    """The run that `mlflow run` began for this process, recorded as any other; None on a direct call.
+
+    For commands that work on runs of their own and need none for themselves.
+    """
+    if "MLFLOW_RUN_ID" not in os.environ:
+        yield None
+        return
+    with RunRecord.open(name=name, tags=tags) as record:
+        yield record
+
+
 def fail_given_run(reason: str) -> None:
     """End the run that `mlflow run` began for this process as FAILED when there is nothing to record, such as for
     wrong parameters; without such a run do nothing.
@@ -302,12 +328,12 @@ def fail_given_run(reason: str) -> None:
         client.set_terminated(given, "FAILED")
 
 
-def _existing(client: MlflowClient, run_id: str) -> Run:
+def _existing(client: MlflowClient, run_id: str, source: str) -> Run:
     from mlflow.exceptions import MlflowException
 
     try:
         return client.get_run(run_id)
     except MlflowException as error:
         if is_missing(error):
-            raise InputError(f"MLFLOW_RUN_ID={run_id}: there is no such run in the tracking store") from None
+            raise InputError(f"{source}{run_id}: there is no such run in the tracking store") from None
         raise

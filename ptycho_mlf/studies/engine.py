@@ -1,0 +1,211 @@
+"""Run a study: its record in MLflow, its queue in Optuna, its workers, and what it says in the end."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import RDBStorage
+from rich.console import Console
+
+from ptycho_mlf.config import InputError
+from ptycho_mlf.config.describe import default_text
+from ptycho_mlf.config.study import StudyConfig
+from ptycho_mlf.runs.artifacts import write_json
+from ptycho_mlf.tracking.queries import find_run
+from ptycho_mlf.tracking.reaper import reap
+from ptycho_mlf.tracking.run_record import RunRecord, launched_run
+from ptycho_mlf.tracking.store import connect
+
+from .cell import Context
+from .kinds import Kind, kind_of
+from .plan import StudyPlan
+from .progress import Progress
+from .storage import open_storage, shown_url
+from .study import (
+    CODE,
+    PARENT,
+    QUEUED,
+    TRACKING,
+    check_code,
+    create_or_continue,
+    enqueue,
+    find_study,
+    missing_cells,
+    open_trials,
+    plan_of,
+    results,
+)
+from .supervisor import supervise
+from .worker import Worker, recover
+
+
+class StudyIncompleteError(RuntimeError):
+    """Some trials of a study have no result."""
+
+
+def run_study(plan: StudyPlan, settings: StudyConfig, execution: Mapping[str, Any]) -> None:
+    """Run a study to its end, or go on with it: what has a result is not run again.
+
+    Args:
+        plan: what it computes.
+        settings: where it is coordinated and by how many.
+        execution: parameters of runs that decide how, not what is computed.
+
+    Raises:
+        InputError: a store or storage that cannot be used, another study of that name, or one that is being run.
+        StudyIncompleteError: trials failed, or every worker of this machine did.
+    """
+    connect()
+    storage, kind = open_storage(settings), kind_of(plan)
+    name = settings.study or plan.default_name()
+    study = create_or_continue(name, plan, storage, kind.sampler(), settings.allow_other_code)
+    _Conductor(study, storage, kind, settings, execution).conduct()
+
+
+def resume_study(settings: StudyConfig, execution: Mapping[str, Any]) -> None:
+    """Go on with a study that is there.
+
+    Raises:
+        InputError: as `run_study`, and no such study.
+    """
+    study, storage, kind = _found(settings)
+    _Conductor(study, storage, kind, settings, execution).conduct()
+
+
+def join_study(settings: StudyConfig, execution: Mapping[str, Any]) -> None:
+    """Work on a study that another process conducts, until nothing is left to do.
+
+    Raises:
+        InputError: as `resume_study`, and a study that has no run in the tracking store yet.
+    """
+    study, storage, kind = _found(settings)
+    if PARENT not in study.user_attrs:
+        raise InputError(f"study={study.study_name}: it has not begun; start it with its own entry point")
+    with launched_run(f"worker of {study.study_name}", {"study.kind": "worker"}):
+        _work(study, storage, kind, execution, Console())
+
+
+def _found(settings: StudyConfig) -> tuple[optuna.Study, RDBStorage, Kind]:
+    storage = open_storage(settings)
+    study = find_study(settings.study, storage)
+    check_code(study, settings.allow_other_code)
+    connect(os.environ.get("MLFLOW_TRACKING_URI") or study.user_attrs.get(TRACKING))
+    parent = study.user_attrs.get(PARENT)
+    if parent is not None:
+        find_run(parent)  # Another store would only be noticed by the first trial.
+    kind = kind_of(plan_of(study))
+    study.sampler = kind.sampler()
+    return study, storage, kind
+
+
+def _work(study: optuna.Study, storage: RDBStorage, kind: Kind, execution: Mapping[str, Any], console: Console) -> None:
+    progress = Progress(study, kind.expected, _printer(console))
+    context = Context(study.study_name, study.user_attrs[PARENT], execution)
+    Worker(study, storage, kind, context, progress.tell).work()
+
+
+def _printer(console: Console) -> Callable[[str], None]:
+    return partial(console.print, markup=False, highlight=False, soft_wrap=True)
+
+
+@dataclass
+class _Conductor:
+    """The one process that opens and ends the run of a study."""
+
+    study: optuna.Study
+    storage: RDBStorage
+    kind: Kind
+    settings: StudyConfig
+    execution: Mapping[str, Any]
+    console: Console = field(default_factory=Console)
+
+    def conduct(self) -> None:
+        """Fill the queue, have it worked off, conclude."""
+        study, plan = self.study, plan_of(self.study)
+        parent = study.user_attrs.get(PARENT)
+        self._check_alone(parent)
+        tags = {"study": study.study_name, "study.kind": plan.entry, "study.storage": shown_url(self.storage.url)}
+        begun_for_this = launched_run(f"continues {study.study_name}", {"study.continues": parent or ""})
+        with (
+            begun_for_this if parent else nullcontext(),
+            RunRecord.open(name=study.study_name, tags=tags, run_id=parent) as record,
+            tempfile.TemporaryDirectory(prefix="ptycho_mlf-") as scratch,
+        ):
+            folder = Path(scratch)
+            try:
+                self._begin(record, plan, folder)
+                self._work_off(record, folder)
+                lines = self._conclude(record, folder)
+            finally:
+                record.log_folder(folder)
+            for line in lines:
+                self._show(line)
+            self._refuse_gaps()
+
+    def _check_alone(self, parent: str | None) -> None:
+        """Two conductors would both end the run."""
+        if parent is None:
+            return
+        reap([find_run(parent).experiment_id])
+        if find_run(parent).status == "RUNNING":
+            name = self.study.study_name
+            raise InputError(f"study={name}: another process conducts it; help it with `worker`, or end it first")
+
+    def _begin(self, record: RunRecord, plan: StudyPlan, folder: Path) -> None:
+        """Say what will be run, then queue it: workers elsewhere may begin at once."""
+        study = self.study
+        study.set_user_attr(PARENT, record.run_id)
+        study.set_user_attr(TRACKING, record.environment()["MLFLOW_TRACKING_URI"])
+        document = plan.to_json() | {"study": study.study_name, "code": study.user_attrs[CODE]}
+        write_json(folder / "arms.json", document | {"storage": shown_url(self.storage.url)})
+        record.set_tags({f"impossible.{arm}": reason for arm, reason in plan.impossible.items()})
+        for arm, reason in plan.impossible.items():
+            self._show(f"{arm}: impossible, not run ({reason})")
+        recover(study)
+        new, there = enqueue(study, self.kind.cells()), len(results(study))
+        study.set_user_attr(QUEUED, True)
+        self._show(f"study {study.study_name}: {there} results there, {new} trials queued")
+
+    def _work_off(self, record: RunRecord, folder: Path) -> None:
+        if self.settings.workers == 1:
+            _work(self.study, self.storage, self.kind, self.execution, self.console)
+            return
+        logs = folder / "workers"
+        logs.mkdir()
+        progress = Progress(self.study, self.kind.expected, self._show)
+        supervise(self.settings.workers, self._arguments(), record.environment(), logs, self._is_done, progress.look)
+
+    def _arguments(self) -> list[str]:
+        """Of the worker entry point."""
+        settings = self.settings.model_dump() | {"study": self.study.study_name, "storage": self.storage.url}
+        execution = {"threads": 1, **self.execution} if self.settings.workers > 1 else self.execution
+        values = {**settings, **execution, "workers": 1, "allow_other_code": True}
+        return [word for name, value in values.items() for word in (f"--{name}", default_text(value))]
+
+    def _is_done(self) -> bool:
+        """Nothing waits, runs or is wanted. A worker that has died is noticed here too, if all others are busy."""
+        recover(self.study)
+        return not open_trials(self.study) and not self.kind.wants_more(self.study)
+
+    def _conclude(self, record: RunRecord, folder: Path) -> list[str]:
+        """What this kind of study has to say about what is there."""
+        return self.kind.conclude(self.study, folder)
+
+    def _refuse_gaps(self) -> None:
+        missing = missing_cells(self.study, self.kind.cells())
+        if missing:
+            raise StudyIncompleteError(
+                f"study {self.study.study_name}: {len(missing)} cells have no result, such as {missing[0]}; "
+                "see tag `failure` of their runs, then go on with `resume`"
+            )
+
+    def _show(self, line: str) -> None:
+        _printer(self.console)(line)

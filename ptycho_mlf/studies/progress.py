@@ -1,0 +1,79 @@
+"""One line per ended trial, with how many are left and for how long."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from .cell import RUNS
+from .study import counts
+
+
+class Progress:
+    """Tells of ended trials, each once, whoever ran them."""
+
+    def __init__(self, study: optuna.Study, expected: Callable[[], int | None], show: Callable[[str], None]) -> None:
+        """Begin to count.
+
+        Args:
+            study: whose trials; those that have ended already are not told of.
+            expected: how many there will be at most, if that is known.
+            show: prints a line.
+        """
+        self._study, self._expected, self._show = study, expected, show
+        self._told = {trial.number for trial in self._ended()}
+        self._before = self._done = len([trial for trial in self._ended() if counts(trial)])
+        self._began = time.monotonic()
+
+    def look(self) -> None:
+        """Tell of every trial that has ended since the last look."""
+        for trial in self._ended():
+            if trial.number not in self._told:
+                self.tell(trial)
+
+    def tell(self, trial: FrozenTrial) -> None:
+        """Tell of one trial."""
+        self._told.add(trial.number)
+        if not counts(trial):
+            if trial.state == TrialState.FAIL:
+                self._show(f"trial {trial.number}: {trial.user_attrs.get('error', 'its worker ended')}")
+            return
+        self._done += 1
+        total = self._expected()
+        place = f"[{self._done}{'' if total is None else f'/{total}'}]"
+        self._show(f"{place} {trial_text(trial)}{self._time_left(total)}")
+
+    def _time_left(self, total: int | None) -> str:
+        here = self._done - self._before
+        if total is None or total <= self._done or not here:
+            return ""
+        seconds = (time.monotonic() - self._began) / here * (total - self._done)
+        text = f"{seconds:.0f} s" if seconds < 100 else f"{math.ceil(seconds / 60)} min"
+        return f"; at most {text} left"
+
+    def _ended(self) -> list[FrozenTrial]:
+        states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+        return self._study.get_trials(deepcopy=False, states=states)
+
+
+def trial_text(trial: FrozenTrial) -> str:
+    """A trial in words: its values and what became of its runs."""
+    values = ", ".join(
+        f"{name}={_text(value)}" for name, value in trial.params.items() if name not in ("arm", "repeat")
+    )
+    runs = trial.user_attrs.get(RUNS, [])
+    arms = dict.fromkeys(run["arm"] for run in runs)
+    seeds = ", ".join(str(run["seed"]) for run in runs)
+    verdicts = ", ".join(run["verdict"] for run in runs) or trial.state.name.lower()
+    skills = [run["numbers"]["val/skill_last"] for run in runs if "val/skill_last" in run["numbers"]]
+    skill = f" (skill {sum(skills) / len(skills):.3f})" if skills else ""
+    head = " ".join(part for part in (*arms, f"seed {seeds}" if seeds else "", values) if part)
+    return f"{head}: {verdicts}{skill}"
+
+
+def _text(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,100 @@
+"""Several workers on this machine: started, watched, and never left behind."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+_POLL_S = 1.0
+_ENDING_S = 30.0
+"""How long a worker may take to close its run."""
+_ALLOCATOR = {
+    # glibc would hand large blocks back to the kernel and fault them in again at every step.
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(8 << 30),
+    "MALLOC_TOP_PAD_": str(256 << 20),
+}
+_THREADS = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+
+
+class WorkersFailedError(RuntimeError):
+    """Every worker of this machine ended, and the study is not done."""
+
+
+def supervise(
+    count: int,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    folder: Path,
+    is_done: Callable[[], bool],
+    look: Callable[[], None],
+) -> None:
+    """Start workers and wait until the study is done, also by workers elsewhere.
+
+    Args:
+        count: how many; 0 only waits.
+        arguments: of the worker entry point.
+        environment: variables that lead them to the store and experiment.
+        folder: gets the output of each as `worker-<number>.log`.
+        is_done: whether nothing is left to do.
+        look: is called about once a second.
+
+    Raises:
+        WorkersFailedError: all of them ended before the study was done.
+    """
+    children = [_start(number, count, arguments, environment, folder) for number in range(1, count + 1)]
+    try:
+        while not is_done():
+            if children and all(child.poll() is not None for child in children):
+                raise WorkersFailedError(_last_words(children, folder))
+            look()
+            threading.Event().wait(_POLL_S)
+        for child in children:
+            child.wait()
+    finally:
+        _end(children)
+        look()
+
+
+def worker_environment(count: int) -> dict[str, str]:
+    """What several trainings that share a machine need before they start; the user's own settings win."""
+    wanted = dict(_THREADS) if count > 1 else {}
+    if platform.libc_ver()[0] == "glibc":
+        wanted |= _ALLOCATOR
+    return {name: value for name, value in wanted.items() if name not in os.environ}
+
+
+def _start(
+    number: int, count: int, arguments: Sequence[str], environment: Mapping[str, str], folder: Path
+) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "entrypoints.worker", *arguments]
+    variables = {**os.environ, **worker_environment(count), **environment}
+    with open(folder / f"worker-{number}.log", "wb") as log:
+        # A session of its own: Ctrl-C reaches them through us, once.
+        return subprocess.Popen(command, env=variables, stdout=log, stderr=log, start_new_session=True)
+
+
+def _end(children: Sequence[subprocess.Popen[bytes]]) -> None:
+    for child in children:
+        if child.poll() is None:
+            child.send_signal(signal.SIGTERM)
+    for child in children:
+        try:
+            child.wait(_ENDING_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def _last_words(children: Sequence[subprocess.Popen[bytes]], folder: Path) -> str:
+    words: list[str] = []
+    for number, child in enumerate(children, start=1):
+        lines = (folder / f"worker-{number}.log").read_text(errors="replace").strip().splitlines()
+        words.append(f"worker {number} ended with {child.returncode}: {lines[-1] if lines else 'no word'}")
+    return "; ".join(words)
