@@ -1,0 +1,1 @@
+"""What the final losses of trainings at many learning rates say about an arm. Numpy and scipy only."""
