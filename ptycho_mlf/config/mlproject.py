@@ -30,6 +30,14 @@ _OTHERS = """\
       json: {type: string, default: "false"}
     command: "python -m entrypoints.compare --experiment {experiment} --runs {runs} --parent {parent} --json {json}"
 
+  report:
+    parameters:
+      study: {type: string, default: ""}
+      runs: {type: string, default: ""}
+      parent: {type: string, default: ""}
+      output: {type: string, default: ""}
+    command: "python -m entrypoints.report --study {study} --runs {runs} --parent {parent} --output {output}"
+
   activations:
     parameters:
       run_id: {type: string, default: ""}

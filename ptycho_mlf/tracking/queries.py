@@ -77,15 +77,6 @@ def child_runs(parent: str) -> list[RunSummary]:
     return find_runs(parent=parent)
 
 
-def any_run(run_id: str) -> RunSummary:
-    """A run by its id, whether it is one of ours or the parent of some.
-
-    Raises:
-        InputError: no such run.
-    """
-    return _summary(_run(run_id))
-
-
 def find_studies(name: str) -> list[RunSummary]:
     """Parent runs of the studies of a name in all experiments, newest first."""
     from mlflow import MlflowClient

@@ -6,7 +6,7 @@ from mlflow import MlflowClient
 from ptycho_mlf.config import InputError
 from ptycho_mlf.tracking import queries
 from ptycho_mlf.tracking.artifacts import fetch_artifacts
-from ptycho_mlf.tracking.queries import any_run, child_runs, download_artifact, find_runs, find_studies
+from ptycho_mlf.tracking.queries import child_runs, download_artifact, find_run, find_runs, find_studies
 from ptycho_mlf.tracking.run_record import RunRecord
 from ptycho_mlf.tracking.store import experiment
 
@@ -86,22 +86,22 @@ def test_a_study_is_found_by_its_name_in_any_experiment_newest_first(study: list
     MlflowClient().update_run(ids[0], name="first")
     assert [run.run_id for run in find_studies("it's mine")] == ids[::-1]
     assert find_studies("nothing") == []
-    assert any_run(ids[0]).name == "first"
+    assert find_run(ids[0]).name == "first"
     with pytest.raises(InputError, match="run nope: there is none with this id"):
-        any_run("nope")
+        find_run("nope")
 
 
 def gather(ids: list[str], scratch: Path) -> dict[tuple[str, str], str]:
-    files = fetch_artifacts([any_run(run_id) for run_id in ids], ["stats.json", "deep/er.txt", "nope.json"], scratch)
+    files = fetch_artifacts([find_run(run_id) for run_id in ids], ["stats.json", "deep/er.txt", "nope.json"], scratch)
     return {key: path.read_text() for key, path in files.items()}
 
 
-def test_artifacts_of_many_runs_are_read_in_place(study: list[str], tmp_path: Path):
+def test_artifacts_of_mfind_runs_are_read_in_place(study: list[str], tmp_path: Path):
     assert gather(study, tmp_path / "unused") == {(run_id, "stats.json"): "{}" for run_id in study[1:]}
     assert not (tmp_path / "unused").exists()
 
 
-def test_artifacts_of_many_runs_come_from_a_server(server: Server, tmp_path: Path):
+def test_artifacts_of_mfind_runs_come_from_a_server(server: Server, tmp_path: Path):
     results = tmp_path / "results"
     (results / "deep").mkdir(parents=True)
     ids: list[str] = []

@@ -1,0 +1,89 @@
+"""Commands that repeat a run, a study and a report, and the parameters in which arms differ."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from functools import cache
+
+from ptycho_mlf.config import parameters
+from ptycho_mlf.config.knob import trait
+from ptycho_mlf.tracking.parameters import as_text, same_value
+
+from .data import Member, StudyData
+
+_SEED = "seed"
+
+
+def run_command(member: Member) -> str:
+    """The command that trains exactly this: parameters at their defaults, and those that say only where, left out."""
+    words = ["python", "-m", "entrypoints.stage_a"]
+    for name, default in _declared().items():
+        text = member.params.get(name)
+        if text is not None and not same_value(text, default):
+            words += [f"--{name}", _plain(text)]
+    return shlex.join(words)
+
+
+def report_command(data: StudyData) -> str:
+    """The command that writes this report again."""
+    if data.parent:
+        return f"python -m entrypoints.report --parent {data.parent}"
+    return f"python -m entrypoints.report --runs {','.join(member.run_id for member in data.members)}"
+
+
+def differing_parameters(data: StudyData) -> dict[str, dict[str, str]]:
+    """Parameter to arm to value, for those parameters that are not the same in all runs; the seed is left out.
+
+    Several values within an arm are given as their number and range.
+    """
+    found: dict[str, dict[str, str]] = {}
+    names = dict.fromkeys(name for member in data.members for name in member.params)
+    declared = _declared()
+    for name in [name for name in names if name in declared and name != _SEED]:
+        # What a run of an older version did not have was at the default since then.
+        default = as_text(declared[name])
+        values = {arm: [m.params.get(name, default) for m in data.of(arm)] for arm in data.arms}
+        distinct = _distinct([value for own in values.values() for value in own])
+        if len(distinct) > 1:
+            found[name] = {arm: _summary(_distinct(own)) for arm, own in values.items()}
+    return found
+
+
+def _distinct(values: Sequence[str]) -> list[str]:
+    """Each meaning once: 3e-4 is 0.0003."""
+    return list({_canonical(value): value for value in values}.values())
+
+
+def _canonical(text: str) -> str:
+    plain = _plain(text)
+    try:
+        return repr(float(plain))
+    except ValueError:
+        return plain.lower()
+
+
+def _summary(values: Sequence[str]) -> str:
+    plain = [_plain(value) for value in values]
+    if len(plain) <= 3:
+        return ", ".join(plain)
+    try:
+        ordered = sorted(plain, key=float)
+    except ValueError:
+        return f"{len(plain)} values"
+    return f"{ordered[0]} to {ordered[-1]} ({len(plain)} values)"
+
+
+def _plain(text: str) -> str:
+    """`mlflow run` stores a text that is empty or holds spaces in quotes."""
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        return text
+    return words[0] if len(words) == 1 else text
+
+
+@cache
+def _declared() -> dict[str, object]:
+    """Defaults of all parameters that decide what is computed."""
+    return {name: field.default for _, name, field in parameters() if not trait(field, "execution_only")}

@@ -1,0 +1,171 @@
+"""The tables of a report, made once and written as HTML and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+from ptycho_mlf.telemetry.verdict import VerdictName
+
+from ..statistics.proportion import Proportion
+from ..statistics.survival import SurvivalCurve
+from .data import StudyData
+from .estimates import MEASURES, Contrast, Quality, Stability, Weights
+from .reproduce import differing_parameters
+from .texts import NONE, counted, number, percent, percents, plural, probability, quartiles
+
+VERDICTS: tuple[str, ...] = get_args(VerdictName)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A cell that the page draws: a share with its interval."""
+
+    arm: int
+    found: Proportion
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells under headings; an `Interval` is a drawing, which Markdown leaves out."""
+
+    heads: tuple[str, ...]
+    rows: list[list[str | Interval]]
+    caption: str = ""
+    text: frozenset[int] = frozenset({0})
+    """Columns of words, aligned to the left."""
+
+
+def stability_table(data: StudyData, found: Sequence[Stability]) -> Table:
+    """Verdicts of every arm and the probability of a crash."""
+    verdicts = [name for name in reversed(VERDICTS) if any(one.verdicts.get(name) for one in found)]
+    pruned, unknown = any(one.pruned for one in found), any(one.without_verdict for one in found)
+    extra = [*(["pruned"] if pruned else []), *(["no verdict"] if unknown else [])]
+    rows: list[list[str | Interval]] = []
+    for index, one in enumerate(found):
+        counts = [str(one.verdicts.get(name, 0) or "") for name in verdicts]
+        counts += [str(one.pruned or "")] if pruned else []
+        counts += [str(one.without_verdict or "")] if unknown else []
+        rows.append(
+            [one.arm, str(one.runs), *counts, counted(one.crash), probability(one.crash), Interval(index, one.crash)]
+        )
+    blank: list[str | Interval] = [""] * (len(verdicts) + len(extra))
+    rows += [[arm, "impossible", *blank, NONE, NONE, ""] for arm in data.impossible]
+    caption = (
+        "P(crash): crashed of crashed and survived runs (verdicts healthy and spike) with 95 % Wilson interval. "
+        "Stagnated runs, runs out of memory, given up early or without a verdict, and impossible arms are not in it."
+    )
+    return Table(("arm", "runs", *verdicts, *extra, "crashed", "P(crash)", "0 to 100 %"), rows, caption)
+
+
+def rates_table(found: Sequence[Stability]) -> Table | None:
+    """Crashes by learning rate of the arms that ran at several; None if none did."""
+    rows: list[list[str | Interval]] = [
+        [one.arm, f"{rate:.4g}", counted(crash), probability(crash), Interval(index, crash)]
+        for index, one in enumerate(found)
+        if len(one.rates) > 1
+        for rate, crash in one.rates.items()
+    ]
+    heads = ("arm", "learning rate", "crashed", "P(crash)", "0 to 100 %")
+    return Table(heads, rows, "Raw counts at every learning rate, with 95 % Wilson intervals.") if rows else None
+
+
+def contrast_table(found: Sequence[Contrast], most: int = 15) -> Table | None:
+    """Differences of crash probabilities; None without a pair of arms."""
+    if not found:
+        return None
+    rows: list[list[str | Interval]] = []
+    for one in found[:most]:
+        if one.p_value is not None:
+            how = (
+                f"{plural(one.shared, 'shared seed')}: only the first crashed in {one.only_first}, only the second in "
+            )
+            how += f"{one.only_second}; p = {one.p_value:.2g}"
+        else:
+            how = "" if one.interval is None else f"interval {percents(one.interval)}".replace("-", "−")
+        sign = "+" if one.difference > 0 else "−" if one.difference < 0 else ""
+        verdict = "established" if one.established else "not established"
+        rows.append([one.first, one.second, f"{sign}{percent(abs(one.difference))}", how, verdict])
+    more = f" {len(found) - most} pairs more are not listed." if len(found) > most else ""
+    caption = (
+        "Crash probability of the first arm minus that of the second. On shared seeds McNemar's exact test decides, "
+        f"else Newcombe's interval; both allow for all {plural(len(found), 'pair')} (Bonferroni, 5 % together).{more}"
+    )
+    return Table(("first", "second", "difference", "evidence", "result"), rows, caption, frozenset({0, 1, 3, 4}))
+
+
+def quality_table(found: Sequence[Quality], weights: Weights) -> Table | None:
+    """Median and quartiles over all seeds and over survivors; None if no run has scores of these weights."""
+    if not any(score for one in found for score in one.scores(weights).values()):
+        return None
+    heads = ["arm", "seeds", "survivors"]
+    for name in MEASURES.values():
+        heads += [f"{name}, all", f"{name}, survivors"]
+    rows: list[list[str | Interval]] = []
+    for one in found:
+        scores = one.scores(weights)
+        sizes = next(((s.all.n, s.survivors.n) for s in scores.values() if s is not None), (0, 0))
+        row: list[str | Interval] = [one.arm, *map(str, sizes)]
+        for name in MEASURES.values():
+            score = scores[name]
+            row += [NONE, NONE] if score is None else [quartiles(score.all), quartiles(score.survivors)]
+        rows.append(row)
+    chosen = "chosen by the lowest validation loss" if weights == "best" else "after the final step"
+    caption = (
+        f"Weights {chosen}. Median (quartiles) over all seeds, and over those that did not crash; SSIM on the test "
+        "object. A run without a value counts as the worst (−∞). Runs without a verdict or given up early are left out."
+    )
+    return Table(tuple(heads), rows, caption)
+
+
+def gap_table(found: Sequence[Quality]) -> Table | None:
+    """What the last weights lose against the best; None where only one of them was scored."""
+    rows: list[list[str | Interval]] = [
+        [
+            one.arm,
+            str(max(gap.n for gap in one.gap.values() if gap)),
+            *(quartiles(one.gap[n]) for n in MEASURES.values()),
+        ]
+        for one in found
+        if any(one.gap.values())
+    ]
+    heads = ("arm", "runs", *(f"{name}, best − last" for name in MEASURES.values()))
+    caption = "Median (quartiles) of best minus last of the runs that have both. Near 0: nothing was lost again."
+    return Table(heads, rows, caption) if rows else None
+
+
+def survival_table(curves: Mapping[str, SurvivalCurve]) -> Table | None:
+    """Steps to failure, with survivors censored; None without any run to tell from."""
+    rows: list[list[str | Interval]] = []
+    for arm, curve in curves.items():
+        steps = [
+            NONE if step is None else f"{step:g}" for step in (curve.quartiles[0], curve.median, curve.quartiles[1])
+        ]
+        rows.append([arm, str(curve.runs), str(curve.failures), *steps])
+    heads = ("arm", "runs", "failed", "a quarter by step", "half by step", "three quarters by step")
+    caption = f"First step at which that share has crashed, by Kaplan-Meier; {NONE} where it is not reached."
+    return Table(heads, rows, caption) if rows else None
+
+
+def differences_table(data: StudyData) -> Table | None:
+    """Parameters that are not the same in all runs; None if all are."""
+    found = differing_parameters(data)
+    if not found:
+        return None
+    rows: list[list[str | Interval]] = [[name, *(values[arm] for arm in data.arms)] for name, values in found.items()]
+    caption = "Only parameters that differ, the seed left out. All others are the same in every run."
+    return Table(("parameter", *data.arms), rows, caption, frozenset(range(len(data.arms) + 1)))
+
+
+def datasets_table(data: StudyData) -> Table:
+    """Dataset hashes, and which arms saw them."""
+    rows: list[list[str | Interval]] = []
+    for digest in data.dataset_hashes:
+        members = [member for member in data.members if member.dataset_hash == digest]
+        arms = list(dict.fromkeys(member.arm for member in members))
+        floors = sorted({member.metrics["floor/best"] for member in members if "floor/best" in member.metrics})
+        floor = ", ".join(number(value, 4) for value in floors[:3])
+        rows.append([digest, str(len(members)), floor, ", ".join(arms)])
+    caption = "Floor: validation loss of the best constant object; a network that scores it has learned nothing."
+    return Table(("dataset hash", "runs", "floor", "arms"), rows, caption, frozenset({0, 3}))

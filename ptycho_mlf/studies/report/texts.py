@@ -1,0 +1,66 @@
+"""Numbers as text, the same in the page and in the summary."""
+
+from __future__ import annotations
+
+import math
+
+from ..statistics.interval import Interval
+from ..statistics.proportion import Proportion
+from ..statistics.spread import Spread
+
+NONE = "–"
+
+
+def percent(share: float) -> str:
+    """`43 %`; a decimal where a rounded number would say 0 or 100 and be wrong."""
+    value = 100 * share
+    exact = math.isclose(value, round(value), abs_tol=1e-9)
+    digits = 1 if not exact and (value < 1 or value > 99 or 0 < value < 10) else 0
+    return f"{value:.{digits}f} %"
+
+
+def percents(interval: Interval) -> str:
+    """`12 to 43 %`."""
+    return f"{percent(interval.low).removesuffix(' %')} to {percent(interval.high)}"
+
+
+def counted(found: Proportion) -> str:
+    """`2/5`; a dash without any run that counts."""
+    return f"{found.k}/{found.n}" if found.n else NONE
+
+
+def probability(found: Proportion) -> str:
+    """`40 % (12 to 77 %)`."""
+    return NONE if found.share is None else f"{percent(found.share)} ({percents(found.interval)})"
+
+
+def quartiles(found: Spread | None, digits: int = 3) -> str:
+    """`0.812 (0.79 to 0.83)`; −∞ where runs without a value decide."""
+    if found is None or found.median is None or found.q25 is None or found.q75 is None:
+        return NONE
+    return f"{number(found.median, digits)} ({number(found.q25, digits)} to {number(found.q75, digits)})"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Fixed number of decimals."""
+    if value is None:
+        return NONE
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def short(value: float | None, digits: int = 3) -> str:
+    """Significant digits; empty for None."""
+    return "" if value is None else f"{value:.{digits}g}"
+
+
+def plural(count: int, word: str) -> str:
+    """`1 run`, `3 runs`."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def listed(words: list[str], most: int = 6) -> str:
+    """`a, b and c`, shortened beyond `most`."""
+    shown = words if len(words) <= most else [*words[: most - 1], f"{len(words) - most + 1} more"]
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
