@@ -66,7 +66,9 @@ def spread_over_seeds(
 
 
 def _quantile(ordered_S: np.ndarray, share: float) -> float:
-    # Not np.quantile: between two infinite neighbours its interpolation is NaN.
+    # Not np.quantile: next to an infinite neighbour its interpolation may be NaN.
     place = share * (ordered_S.size - 1)
     below, above = (float(ordered_S[i]) for i in (math.floor(place), math.ceil(place)))
-    return below if below == above else below + (place - math.floor(place)) * (above - below)
+    if below == above or math.isinf(below):
+        return below
+    return below + (place - math.floor(place)) * (above - below)
