@@ -10,6 +10,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 
 from .cell import Context, finite_skill, run_cell
 from .plan import StudyPlan
+from .report.estimates import Estimates
 
 _MOST_SEEDS = 10_000
 
@@ -38,7 +39,7 @@ class ArmsStudy:
         """Never: the queue is all there is."""
         return False
 
-    def conclude(self, study: optuna.Study, folder: Path) -> list[str]:
+    def conclude(self, study: optuna.Study, found: Estimates, folder: Path) -> list[str]:
         """Nothing beyond the report."""
         return []
 

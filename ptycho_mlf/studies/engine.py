@@ -28,6 +28,10 @@ from .cell import Context
 from .kinds import Kind, kind_of
 from .plan import StudyPlan
 from .progress import Progress
+from .report.collect import collect_study
+from .report.estimates import estimate
+from .report.findings import findings
+from .report.write import write_report
 from .storage import open_storage, shown_url
 from .study import (
     CODE,
@@ -196,8 +200,15 @@ class _Conductor:
         return not open_trials(self.study) and not self.kind.wants_more(self.study)
 
     def _conclude(self, record: RunRecord, folder: Path) -> list[str]:
-        """What this kind of study has to say about what is there."""
-        return self.kind.conclude(self.study, folder)
+        """The report of what is there, and what this kind of study has to say."""
+        if not results(self.study):
+            return []
+        data = collect_study(record.run_id)
+        found = estimate(data)
+        own = self.kind.conclude(self.study, found, folder)
+        write_report(data, folder)
+        record.set_tags({"mlflow.note.content": (folder / "summary.md").read_text()})
+        return [*findings(data, found), *own]
 
     def _refuse_gaps(self) -> None:
         missing = missing_cells(self.study, self.kind.cells())

@@ -10,6 +10,7 @@ from optuna.samplers import BaseSampler
 
 from .cell import Context
 from .plan import StudyPlan
+from .report.estimates import Estimates
 
 
 class Kind(Protocol):
@@ -34,7 +35,7 @@ class Kind(Protocol):
         """What is queued at the beginning."""
         ...
 
-    def conclude(self, study: optuna.Study, folder: Path) -> list[str]:
+    def conclude(self, study: optuna.Study, found: Estimates, folder: Path) -> list[str]:
         """Write what only this kind knows as artifacts; returns what was found, in sentences."""
         ...
 

@@ -1,0 +1,193 @@
+"""The search for LR50 as a kind of study: every trial is a new seed at the rate that tells most."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from ptycho_mlf.runs.artifacts import finite, write_json
+
+from .cell import RUNS, Context, finite_skill, run_cell
+from .plan import StudyPlan
+from .report.estimates import Estimates
+from .study import counts
+from .threshold.next_rate import next_rate
+from .threshold.threshold import Threshold, fit_threshold
+
+_RATE, _ARM, _REPEAT = "learning_rate", "arm", "repeat"
+_MOST_SEEDS = 1_000_000
+FEWEST_RUNS = 12
+"""No search ends on its interval before so many runs count: a narrow interval of a few is chance."""
+
+
+@dataclass
+class ArmRuns:
+    """What is known of one arm so far."""
+
+    rates: list[float] = field(default_factory=list[float])
+    """Of the runs that count, as crash or as survival."""
+    crashes: list[bool] = field(default_factory=list[bool])
+    placed: list[tuple[float, bool]] = field(default_factory=list[tuple[float, bool]])
+    """Runs that learned nothing or had no memory: no part of a probability. For the choice of the next rate alone they
+    stand as survivors, or the search would ask there again and again."""
+    pending: list[float] = field(default_factory=list[float])
+    begun: int = 0
+
+
+class ThresholdSearch:
+    """The value of a trial is its validation skill; what the sampler learns from is whether it crashed."""
+
+    queue_only = False
+
+    def __init__(self, plan: StudyPlan) -> None:
+        self._plan = plan
+        self._low, self._high = plan.settings["lr_low"], plan.settings["lr_high"]
+
+    def cells(self) -> list[dict[str, Any]]:
+        """Nothing is queued: each trial depends on those before."""
+        return []
+
+    def expected(self) -> int:
+        """The whole budget; most searches end earlier."""
+        return self._plan.settings["max_trials"] * len(self._plan.arms)
+
+    def sampler(self) -> BaseSampler:
+        """The rate that tells most, for the arm that has had the fewest runs."""
+        return ThresholdSampler(self)
+
+    def wants_more(self, study: optuna.Study) -> bool:
+        """Whether an arm's interval is too wide and its budget not used up."""
+        return bool(self.open_arms(self.runs(study)))
+
+    def run(self, trial: optuna.Trial, context: Context) -> float:
+        """Train the arm once, at the chosen rate, with a seed of its own."""
+        distributions = self.distributions()
+        arm = trial.suggest_categorical(_ARM, list(self._plan.arms))
+        rate = trial.suggest_float(_RATE, self._low, self._high, log=True)
+        repeat = trial.suggest_int(_REPEAT, distributions[_REPEAT].low, distributions[_REPEAT].high)
+        config = self._plan.config(arm, learning_rate=rate)
+        seeded = config.with_changes(seed=config.training.seed + repeat)
+        return finite_skill(run_cell(trial, context, seeded, arm))
+
+    def distributions(self) -> dict[str, Any]:
+        """Of the three values of a trial."""
+        return {
+            _ARM: CategoricalDistribution(list(self._plan.arms)),
+            _RATE: FloatDistribution(self._low, self._high, log=True),
+            _REPEAT: IntDistribution(0, _MOST_SEEDS),
+        }
+
+    def runs(self, study: optuna.Study) -> dict[str, ArmRuns]:
+        """What is known of every arm."""
+        known = {arm: ArmRuns() for arm in self._plan.arms}
+        for trial in study.get_trials(deepcopy=False):
+            if counts(trial) and _RATE in trial.params:
+                _add(known[trial.params[_ARM]], trial)
+        return known
+
+    def open_arms(self, known: Mapping[str, ArmRuns]) -> list[str]:
+        """Arms that want more runs, those with the fewest first."""
+        wanting = [arm for arm, runs in known.items() if not self._settled(runs)]
+        return sorted(wanting, key=lambda arm: known[arm].begun)
+
+    def next_rate(self, runs: ArmRuns) -> float:
+        """The most informative rate given what ended and what still runs."""
+        rates = [*runs.rates, *(rate for rate, _ in runs.placed)]
+        crashes = [*runs.crashes, *(crash for _, crash in runs.placed)]
+        return next_rate(rates, crashes, runs.pending, self._low, self._high)
+
+    def conclude(self, study: optuna.Study, found: Estimates, folder: Path) -> list[str]:
+        """Write thresholds.json; returns the command of every arm that has a rate to use."""
+        document: dict[str, Any] = {"settings": dict(self._plan.settings), "arms": {}}
+        lines: list[str] = []
+        for arm, runs in self.runs(study).items():
+            threshold, answer = self._fit(runs), found.rates.get(arm)
+            command = None if threshold.usable is None else self._command(arm, threshold.usable)
+            document["arms"][arm] = threshold.record() | {
+                "not_counted": len(runs.placed),
+                "ended_by": "interval" if self._is_narrow(threshold) else "budget",
+                "stable_range": asdict(answer.stable) if answer and answer.stable else None,
+                "sensitivity": asdict(answer.sensitivity) if answer and answer.sensitivity else None,
+                "command": command,
+            }
+            if command is not None:
+                lines.append(f"{arm}: use lr <= {threshold.usable:.3g}\n  {command}")
+        write_json(folder / "thresholds.json", finite(document))
+        return lines
+
+    def _settled(self, runs: ArmRuns) -> bool:
+        if runs.begun >= self._plan.settings["max_trials"]:
+            return True
+        if len(runs.rates) < FEWEST_RUNS:
+            return False
+        return self._is_narrow(self._fit(runs))
+
+    def _is_narrow(self, threshold: Threshold) -> bool:
+        return 2 * threshold.half_width <= self._plan.settings["interval_width"]
+
+    def _fit(self, runs: ArmRuns) -> Threshold:
+        return fit_threshold(runs.rates, runs.crashes, self._low, self._high)
+
+    def _command(self, arm: str, rate: float) -> str:
+        """How to train this arm at a safe rate, with everything kept."""
+        search = {"keep", "stop_on", "picture_epochs", "gradient_stride"}
+        settings = {name: value for name, value in self._plan.arms[arm].items() if name not in search}
+        settings["learning_rate"] = float(f"{rate:.3g}")
+        words = [f"-P {shlex.quote(f'{name}={_text(value)}')}" for name, value in settings.items()]
+        return " ".join(["mlflow run . -e stage_a", *words])
+
+
+class ThresholdSampler(BaseSampler):
+    """Chooses arm, rate and seed of a trial from all trials before, ended or not."""
+
+    def __init__(self, search: ThresholdSearch) -> None:
+        self._search = search
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Arm, rate and number of the seed."""
+        return self._search.distributions()
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The rate of the largest expected information; the seed is the number of the trial, so never used before."""
+        known = self._search.runs(study)
+        wanting = self._search.open_arms(known)
+        arm = wanting[0] if wanting else min(known, key=lambda name: known[name].begun)
+        return {_ARM: arm, _RATE: self._search.next_rate(known[arm]), _REPEAT: trial.number}
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Never asked: all values are chosen together."""
+        raise RuntimeError(f"{param_name}: a threshold search has no such value")
+
+
+def _add(runs: ArmRuns, trial: FrozenTrial) -> None:
+    runs.begun += 1
+    rate = trial.params[_RATE]
+    if trial.state != TrialState.COMPLETE:
+        runs.pending.append(rate)
+        return
+    crash = trial.user_attrs[RUNS][0]["crash"]
+    if crash is None:
+        runs.placed.append((rate, False))
+    else:
+        runs.rates.append(rate)
+        runs.crashes.append(crash)
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
