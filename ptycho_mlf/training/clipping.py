@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ptycho_mlf.config import TrainingConfig
-from ptycho_mlf.telemetry.update_norm import norm
+from ptycho_mlf.telemetry.norms import norm
 
 AGC_EPS = 1e-3
 """Smallest unit norm of a weight that adaptive clipping assumes."""

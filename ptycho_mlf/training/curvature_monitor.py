@@ -15,8 +15,8 @@ from torch import Tensor
 from ptycho_mlf.telemetry import critical_rate as rate_search
 from ptycho_mlf.telemetry import sharpness as power
 from ptycho_mlf.telemetry.critical_rate import critical_rate, update_direction
+from ptycho_mlf.telemetry.norms import norm
 from ptycho_mlf.telemetry.sharpness import sharpness
-from ptycho_mlf.telemetry.update_norm import norm
 
 from .activation_monitor import spread
 from .clipping import Clipper

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ptycho_mlf.config import RunConfig
 from ptycho_mlf.generators import head_parameters, unit_axes
 from ptycho_mlf.scan import Scan
-from ptycho_mlf.telemetry.update_norm import norms
+from ptycho_mlf.telemetry.norms import norms
 
 from .activation_monitor import spread
 from .clipping import build_clipper

@@ -19,10 +19,10 @@ from ptycho_mlf.telemetry.gradient_figures import heatmap_figure, save_png
 from ptycho_mlf.telemetry.gradient_page import gradient_page
 from ptycho_mlf.telemetry.gradient_report import gradient_report, write_gradient_table
 from ptycho_mlf.telemetry.gradient_statistics import Layer, LayerRows, layer_histograms, layer_norms, model_layers
+from ptycho_mlf.telemetry.norms import norms
 from ptycho_mlf.telemetry.onset import Event, OnsetWatch
 from ptycho_mlf.telemetry.postmortem import Postmortem, Suspect
 from ptycho_mlf.telemetry.postmortem_page import postmortem_page
-from ptycho_mlf.telemetry.update_norm import norms
 
 from .data_module import ScanDataModule
 from .instruments import Instrument
@@ -88,7 +88,8 @@ class GradientMonitor(Instrument):
         if not self._records(number):
             return
         step = pl_module.last_step
-        parts = [step.loss.reshape(1), step.preclip.reshape(1), step.gradients_T, step.weights_T, step.updates_T]
+        norms_T = (step.gradients_T, step.size.weights_T, step.size.updates_T)
+        parts = [step.loss.reshape(1), step.preclip.reshape(1), *norms_T]
         if self._reports(number):
             parts.append(norms([_gradient(p) for p in self._parameters]))
         row = torch.cat(parts)
@@ -134,8 +135,8 @@ class GradientMonitor(Instrument):
         self._parameters = [p for p in module.model.parameters() if p.grad is not None]
         place = {p: k for k, p in enumerate(self._parameters)}
         groups = trainer.optimizers[0].param_groups
-        # The module's norms of updates come in the order of the optimizer.
-        self._update_place = np.argsort([place[p] for group in groups for p in group["params"] if p in place])
+        # The norms of weights and updates come in the order of the optimizer.
+        self._place = np.argsort([place[p] for group in groups for p in group["params"] if p in place])
         self._buffer = torch.full((FLUSH_EVERY, 2 + 4 * len(place)), torch.nan, device=module.device)
         self._weights["weight_initial"] = (0, self._histogram_of_weights())
 
@@ -162,9 +163,8 @@ class GradientMonitor(Instrument):
 
     def _rows(self, steps: NDArray[np.int64], values: NDArray[np.float64]) -> LayerRows:
         gradients, weights, updates, clipped = np.split(values[:, 2:], 4, axis=1)
-        per_layer = [
-            layer_norms(x, self._layers) for x in (gradients, weights, updates[:, self._update_place], clipped)
-        ]
+        in_order = (gradients, weights[:, self._place], updates[:, self._place], clipped)
+        per_layer = [layer_norms(x, self._layers) for x in in_order]
         return LayerRows(steps, values[:, 0], *per_layer)
 
     def _look(self, rows: LayerRows, finite: NDArray[np.bool_]) -> None:

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from ptycho_mlf.config import RunConfig
@@ -24,11 +23,12 @@ from ptycho_mlf.physics.losses import mae
 from ptycho_mlf.physics.objective import Objective
 from ptycho_mlf.physics.reassembly import reassemble
 from ptycho_mlf.telemetry.contrast import BatchContrast
+from ptycho_mlf.telemetry.norms import norms
 from ptycho_mlf.telemetry.trace import StepTrace
-from ptycho_mlf.telemetry.update_norm import norms, update_norms
 
 from .clipping import Clipper, build_clipper
 from .data_module import Batch, ScanDataModule
+from .measured_step import Measured, StepSize
 from .optimizer import build_optimizer, masked_step
 from .schedule import build_schedule
 from .validation import Validation, ValidationMeter
@@ -43,10 +43,8 @@ class StepNorms:
     """Global gradient norm before clipping."""
     gradients_T: Tensor
     """Norms before clipping, in the order of the model's parameters."""
-    weights_T: Tensor
-    """Norms before the update, in the same order."""
-    updates_T: Tensor
-    """Norms of the update, in the order of the optimizer's groups."""
+    size: StepSize
+    """Of weights and update, in the order of the optimizer's groups."""
 
 
 class PtychoModule(L.LightningModule):
@@ -105,6 +103,7 @@ class PtychoModule(L.LightningModule):
     def on_fit_start(self) -> None:
         """Everything that needs the device."""
         params = dict(self.model.named_parameters())
+        self._trained = list(params.values())
         self.clipper: Clipper = build_clipper(
             self.config.training, params, unit_axes(self.model), head_parameters(self.model)
         )
@@ -121,19 +120,15 @@ class PtychoModule(L.LightningModule):
         loss = self.objective(object_BCNN, self.predict_amplitude(object_BCNN), amplitude, truth)
         self.manual_backward(loss)
 
-        params = [p for p in self.model.parameters() if p.grad is not None]
-        gradient_norms = norms([p.grad for p in params if p.grad is not None])
+        gradient_norms = norms([p.grad for p in self._trained if p.grad is not None])
         preclip = gradient_norms.norm()
         # From the first non-finite step on the weights stay as they are.
         finite = loss.detach().isfinite() & preclip.isfinite()
         self._frozen = torch.maximum(self._frozen, (~finite).float())
         clipped = self.clipper(preclip)
-        weight_norms = norms([p.detach() for p in params])
         lr = float(optimizer.param_groups[0]["lr"])
-        masked_step(optimizer, self._frozen)
-        changes = update_norms(optimizer)
-        ratio = changes.norm() / weight_norms.norm()
-        self.last_step = StepNorms(loss.detach(), preclip, gradient_norms, weight_norms, changes)
+        size = masked_step(optimizer, self._frozen)
+        self.last_step = StepNorms(loss.detach(), preclip, gradient_norms, size)
         if isinstance(schedule, LambdaLR):
             schedule.step()
         spatial, cross_pattern = self._batch_contrast(object_BCNN)
@@ -145,7 +140,7 @@ class PtychoModule(L.LightningModule):
             grad_norm_preclip=preclip,
             grad_norm_postclip=clipped.postclip_norm,
             clip_fraction=clipped.fraction,
-            update_ratio=ratio,
+            update_ratio=size.updates_T.norm() / size.weights_T.norm(),
             contrast_spatial=spatial,
             contrast_cross_pattern=cross_pattern,
         )
@@ -184,8 +179,8 @@ class PtychoModule(L.LightningModule):
         return self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
 
     @property
-    def _optimizer(self) -> Optimizer:
-        return self.trainer.optimizers[0]
+    def _optimizer(self) -> Measured:
+        return self.trainer.optimizers[0]  # pyright: ignore[reportReturnType]
 
     @property
     def _schedule(self) -> LambdaLR | ReduceLROnPlateau:

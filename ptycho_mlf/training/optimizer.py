@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor, nn
-from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from ptycho_mlf.config import TrainingConfig
 
+from .measured_step import Measured, MeasuredAdam, MeasuredAdamW, MeasuredSGD, StepSize
 
-def build_optimizer(training: TrainingConfig, params: Iterable[nn.Parameter]) -> Optimizer:
+
+def build_optimizer(training: TrainingConfig, params: Iterable[nn.Parameter]) -> Measured:
     """The configured optimizer, fused: its kernels accept a mask on the device (`masked_step`).
 
     adam: weight decay as L2 gradient; adamw: decoupled; sgd: Nesterov when momentum > 0. eps is 1e-8.
@@ -20,22 +21,22 @@ def build_optimizer(training: TrainingConfig, params: Iterable[nn.Parameter]) ->
     betas = (training.beta1, training.beta2)
     common: dict[str, Any] = {"lr": training.learning_rate, "weight_decay": training.weight_decay, "fused": True}
     if training.optimizer == "sgd":
-        return SGD(groups, momentum=training.momentum, nesterov=training.momentum > 0, **common)
-    kind = Adam if training.optimizer == "adam" else AdamW
+        return MeasuredSGD(groups, momentum=training.momentum, nesterov=training.momentum > 0, **common)
+    kind = MeasuredAdam if training.optimizer == "adam" else MeasuredAdamW
     return kind(groups, betas=betas, eps=1e-8, **common)
 
 
-def masked_step(optimizer: Optimizer, frozen: Tensor) -> None:
-    """One optimizer step, or none at all where `frozen` is 1.
+def masked_step(optimizer: Measured, frozen: Tensor) -> StepSize:
+    """One optimizer step, or none at all where `frozen` is 1, and its size.
 
     Args:
         optimizer: made by `build_optimizer`.
         frozen: float scalar on the device, 0 or 1. It is never read by the host: this is the mask that
             mixed-precision scalers use to skip a step whose gradients overflowed.
     """
-    optimizer.grad_scale = None  # pyright: ignore[reportAttributeAccessIssue]
-    optimizer.found_inf = frozen  # pyright: ignore[reportAttributeAccessIssue]
+    optimizer.found_inf = frozen
     optimizer.step()
+    return optimizer.size
 
 
 def _decay_groups(training: TrainingConfig, params: list[nn.Parameter]) -> list[dict[str, Any]]:

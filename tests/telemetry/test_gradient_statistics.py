@@ -16,7 +16,7 @@ from ptycho_mlf.telemetry.gradient_statistics import (
     model_layers,
     quantile_of_histogram,
 )
-from ptycho_mlf.telemetry.update_norm import norms
+from ptycho_mlf.telemetry.norms import norms
 
 
 class Toy(nn.Module):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ptycho_mlf.config import RunConfig
-from ptycho_mlf.telemetry.update_norm import norm
+from ptycho_mlf.telemetry.norms import norm
 from ptycho_mlf.training.clipping import build_clipper
 
 SHAPES = {"conv": (6, 3, 2, 2), "up": (3, 5, 2, 2), "spectral": (7, 3, 4, 2), "bias": (6,), "gate": (), "head": (2, 6)}
