@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from .knob import Section, knob
+from .knob import Section, knob, when
 
 
 class TelemetryConfig(Section):
@@ -38,6 +38,12 @@ class TelemetryConfig(Section):
     postmortem: bool = knob(
         True,
         "Keep the norms of every layer around the worst spike or the non-finite step, and the batch that did it.",
+    )
+    replay: Literal["none", "onset"] = knob(
+        "none",
+        "onset takes the steps to the onset of the post-mortem again, once the training has ended, and keeps all "
+        "tensors of that step: some six times the size of the weights, 0.5 GB with the default model.",
+        used_if=when(postmortem=True),
     )
     critical_rate_epochs: int = knob(
         0,

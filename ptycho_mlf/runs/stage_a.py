@@ -32,6 +32,7 @@ from .instruments import build_instruments
 from .legacy_rules import legacy_rules
 from .live_metrics import LiveMetrics
 from .log_model import log_model
+from .onset_replay import OnsetReplay
 from .scoring import metrics_for_store, score, scored_generators, scores_json
 from .stats import training_stats
 from .summary import out_of_memory_text, summary_text
@@ -123,6 +124,7 @@ class _Run:
         self.keeps_weights = config.telemetry.keep == "all"
         self.folder = folder / "artifacts"
         self.folder.mkdir()
+        self.scratch = folder
         self.checkpoints = (self.folder if self.keeps_weights else folder) / "checkpoints"
         self.numbers: dict[str, float] = {}
 
@@ -137,12 +139,14 @@ class _Run:
     def _train(self) -> Verdict:
         live = LiveMetrics(self.record, self._total_steps(), self.floors.best)
         instruments = build_instruments(self.config, self.data, self.record.log_image)
+        onset = OnsetReplay(self.config, self.data, self.checkpoints, self.scratch)
         data = self.data
         references = data.references(self.floors)
         parts = (data.train, data.holdout, data.val)
         try:
             prune = None if self._ask is None else self._prune
-            result = fit(self.config, *parts, self.checkpoints, live, instruments, references, prune)
+            callbacks = [*instruments, *onset.callbacks]
+            result = fit(self.config, *parts, self.checkpoints, live, callbacks, references, prune)
         except BaseException as error:
             live.close()
             write_training(self.folder, Rows.concatenate(live.rows), live.history, None)
@@ -155,6 +159,7 @@ class _Run:
         self._write(instruments)
         verdict = self._judge(result, references)
         self._score(result, verdict)
+        onset.write(result.trace, self.folder)
         return verdict
 
     def _prune(self, row: EpochRow) -> bool:

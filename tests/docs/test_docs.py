@@ -37,6 +37,9 @@ NOT_HERE = {
     "failure.txt",
     "postmortem.html",
     "gradients/onset.json",
+    "gradients/replay/onset.safetensors",
+    "gradients/replay/replay.html",
+    "gradients/replay/replay.json",
     "failure",
     "verdict.onset_step",
     "verdict.cause",
@@ -66,6 +69,11 @@ def run(tiny: Callable[..., RunConfig], store: Path) -> Run:
     return MlflowClient().get_run(
         run_stage_a(tiny(activation_epochs=1, critical_rate_epochs=1, sharpness_epochs=1)).run_id
     )
+
+
+def test_artifacts_md_tells_what_a_replay_holds(documented: dict[str, list[str]]):
+    schema = json.loads((ROOT / "ptycho_mlf/telemetry/schemas/replay.schema.json").read_text())
+    assert sorted(schema["properties"]) == sorted(documented["gradients/replay/replay.json"])
 
 
 def files(run_id: str, folder: str | None = None) -> Iterator[str]:

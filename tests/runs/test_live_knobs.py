@@ -14,6 +14,7 @@ from ptycho_mlf.config import RunConfig, parameters
 from ptycho_mlf.config.knob import trait
 from ptycho_mlf.runs.dataset import load_run_data
 from ptycho_mlf.runs.instruments import build_instruments
+from ptycho_mlf.runs.onset_replay import OnsetReplay
 from ptycho_mlf.runs.scoring import scored_generators
 from ptycho_mlf.training.fit import fit
 
@@ -90,6 +91,7 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
     "activation_epochs": ({}, 1),
     "gradient_stride": ({}, 0),
     "postmortem": ({"optimizer": "sgd", "learning_rate": 30.0}, False),
+    "replay": ({"optimizer": "sgd", "learning_rate": 30.0}, "onset"),
     "critical_rate_epochs": ({}, 1),
     "sharpness_epochs": ({}, 1),
     "physics_gain": ({}, "batch_size"),
@@ -122,7 +124,9 @@ def observed(config: RunConfig, folder: Path) -> str:
     pictures: list[bytes] = []
     instruments = build_instruments(config, data, lambda image, key, step: pictures.append(image.tobytes()))
     references = data.references(data.floors(config.training.batch_size))
-    result = fit(config, data.train, data.holdout, data.val, folder, Silent(), instruments, references)
+    onset = OnsetReplay(config, data, folder, folder.with_name(f"{folder.name}-scratch"))
+    callbacks = [*instruments, *onset.callbacks]
+    result = fit(config, data.train, data.holdout, data.val, folder, Silent(), callbacks, references)
     digest = hashlib.sha256()
     for scan in (data.train, data.test):
         digest.update(scan.content_hash.encode())
@@ -133,6 +137,7 @@ def observed(config: RunConfig, folder: Path) -> str:
         digest.update(np.ascontiguousarray(array).tobytes())
     for instrument in instruments:
         instrument.write(folder)
+    onset.write(result.trace, folder)
     digest.update(b"".join(pictures))
     digest.update(",".join(sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))).encode())
     digest.update(",".join(scored_generators(config, result, folder)).encode())
