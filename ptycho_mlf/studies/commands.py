@@ -9,6 +9,7 @@ from ptycho_mlf.config.study import StudyConfig, read_section
 
 from .compose import arms_plan, split_execution, threshold_plan
 from .engine import join_study, resume_study, run_study
+from .sweep.sweep_plan import sweep_plan
 
 
 def run_arms(entry: str, values: Mapping[str, str]) -> None:
@@ -21,6 +22,12 @@ def run_threshold(values: Mapping[str, str]) -> None:
     """`lr_threshold`: the learning rate at which half of the trainings crash, per arm."""
     settings, wanted, execution = _split("lr_threshold", values)
     run_study(threshold_plan(wanted), settings, execution)
+
+
+def run_sweep(values: Mapping[str, str]) -> None:
+    """`sweep`: the best point of a space of settings."""
+    settings, wanted, execution = _split("sweep", values)
+    run_study(sweep_plan(wanted), settings, execution)
 
 
 def join(values: Mapping[str, str]) -> None:

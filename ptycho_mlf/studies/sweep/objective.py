@@ -10,10 +10,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 Objective = Literal["skill", "val_loss"]
 
-HEALTHY = "unhealthy_share"
-"""Constraint: the share of seeds without the verdict healthy; a point with any is not eligible."""
+HEALTH = "health"
+"""Constraint: 0 where every seed ended healthy; a point above that is not eligible."""
 IMPOSSIBLE = "impossible"
 """Trial attribute: why a combination cannot be run; such a point is neither a crash nor a result."""
+_WORST = -1e6
+"""Of a validation on the way that is not finite."""
+_LEAST_VIOLATION = 1e-3
 _LOSS_OF_NOTHING = 1.0
 """Validation loss of predicting zero: the worst there is to say of a point without any loss."""
 
@@ -38,9 +41,9 @@ def seed_value(objective: Objective, run: Mapping[str, Any]) -> float:
 
 
 def running_value(objective: Objective, val_loss: float, skill: float) -> float:
-    """The same of a validation on the way, for comparisons between trainings."""
-    value, worst = (skill, 0.0) if objective == "skill" else (-val_loss, -_LOSS_OF_NOTHING)
-    return max(value, worst) if math.isfinite(value) else worst
+    """The same of a validation on the way, for comparisons between trainings: finite, and the higher the better."""
+    value = skill if objective == "skill" else -val_loss
+    return max(value, _WORST) if math.isfinite(value) else _WORST
 
 
 def point_value(objective: Objective, runs: Sequence[Mapping[str, Any]]) -> float:
@@ -48,9 +51,23 @@ def point_value(objective: Objective, runs: Sequence[Mapping[str, Any]]) -> floa
     return sum(seed_value(objective, run) for run in runs) / len(runs)
 
 
-def unhealthy_share(runs: Sequence[Mapping[str, Any]]) -> float:
-    """Share of the seeds whose verdict is not healthy."""
-    return sum(run["verdict"] != "healthy" for run in runs) / len(runs)
+def violation(runs: Sequence[Mapping[str, Any]]) -> float:
+    """How far a point is from healthy: the mean over its seeds, 0..1.
+
+    A healthy seed adds 0 and a crashed one 1. In between lies a seed that learned too little or ended on a spike: it
+    adds its lowest validation loss relative to that of the initial weights, so that a search in which nothing is
+    healthy yet knows where to go.
+    """
+    return sum(_violation(run) for run in runs) / len(runs)
+
+
+def _violation(run: Mapping[str, Any]) -> float:
+    numbers: Mapping[str, float] = run["numbers"]
+    if run["verdict"] == "healthy":
+        return 0.0
+    if run["crash"] or not {"val/loss_best", "val/loss_initial"} <= numbers.keys():
+        return 1.0
+    return min(1.0, max(_LEAST_VIOLATION, numbers["val/loss_best"] / numbers["val/loss_initial"]))
 
 
 def worst_value(objective: Objective) -> float:
@@ -61,7 +78,7 @@ def worst_value(objective: Objective) -> float:
 def is_eligible(trial: FrozenTrial) -> bool:
     """Whether a trial may be the best: it went to its end, and every seed was healthy."""
     done = trial.state == TrialState.COMPLETE and IMPOSSIBLE not in trial.user_attrs
-    return done and trial.constraints.get(HEALTHY, 1.0) <= 0
+    return done and trial.constraints.get(HEALTH, 1.0) <= 0
 
 
 def best_point(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:

@@ -10,13 +10,13 @@ import pytest
 from optuna.trial import TrialState, create_trial
 
 from ptycho_mlf.studies.sweep.objective import (
-    HEALTHY,
+    HEALTH,
     IMPOSSIBLE,
     best_point,
     point_value,
     running_value,
     seed_value,
-    unhealthy_share,
+    violation,
 )
 
 
@@ -46,24 +46,35 @@ def test_a_seed_counts_at_least_what_a_constant_does(ended: dict, skill: float, 
     assert seed_value("val_loss", ended) == val_loss
 
 
-def test_a_point_is_the_mean_of_its_seeds_and_unhealthy_with_any():
+def test_a_point_is_the_mean_of_its_seeds():
     seeds = [run(**GOOD), run("nonfinite", True), run("spike", False, **GOOD), run(**GOOD)]
     assert point_value("skill", seeds) == pytest.approx(0.6)
     assert point_value("val_loss", seeds) == pytest.approx(-(0.05 * 3 + 0.25) / 4)
-    assert unhealthy_share(seeds) == 0.5
 
 
-@pytest.mark.parametrize("loss", [math.nan, math.inf, 1e30])
-def test_a_loss_on_the_way_is_finite(loss: float):
-    assert running_value("skill", loss, 1 - loss / 0.25) == 0.0
-    assert running_value("val_loss", loss, 1 - loss / 0.25) == -1.0
+def test_a_point_is_eligible_with_healthy_seeds_only_and_the_others_are_ordered():
+    crashed, spike = run("lost", True, **GOOD), run("spike", False, **GOOD, **{"val/loss_initial": 0.5})
+    slow = run("stagnated", None, **{"val/loss_best": 0.45, "val/loss_initial": 0.5})
+    oom = {"verdict": "oom", "crash": None, "numbers": {}}
+    assert violation([run(**GOOD), run(**GOOD)]) == 0.0
+    assert violation([crashed]) == violation([oom]) == 1.0
+    assert violation([spike]) == pytest.approx(0.1)
+    assert violation([slow]) == pytest.approx(0.9)
+    assert violation([run(**GOOD), crashed, slow, run(**GOOD)]) == pytest.approx(1.9 / 4)
+
+
+@pytest.mark.parametrize("objective", ["skill", "val_loss"])
+def test_a_loss_on_the_way_is_finite(objective: Any):
+    broken = [running_value(objective, loss, 1 - loss / 0.25) for loss in (math.nan, math.inf, 1e30)]
+    assert all(math.isfinite(value) for value in broken)
+    assert max(broken) < running_value(objective, 5.0, -19.0) < running_value(objective, 0.1, 0.6)
 
 
 def test_the_best_point_went_to_its_end_with_healthy_seeds():
     study = optuna.create_study(direction="maximize")
 
     def add(state: TrialState, value: float | None, unhealthy: float | None, **attributes: Any) -> None:
-        constraints = {} if unhealthy is None else {HEALTHY: unhealthy}
+        constraints = {} if unhealthy is None else {HEALTH: unhealthy}
         steps = {1: 0.99} if state == TrialState.PRUNED else {}
         attributes = {**attributes}
         study.add_trial(

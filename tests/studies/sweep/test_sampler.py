@@ -21,7 +21,7 @@ def unhealthy_above(limit: float):
 
     def objective(trial: optuna.Trial) -> float:
         point = suggest(trial, SPACE)
-        trial.set_constraint("unhealthy_share", float(point["learning_rate"] > limit))
+        trial.set_constraint("health", float(point["learning_rate"] > limit))
         return 1 + math.log10(point["learning_rate"]) / 5
 
     return objective
@@ -53,7 +53,7 @@ def test_two_workers_draw_different_points(tmp_path: Path):
 
 
 def test_it_learns_to_stay_where_it_is_healthy():
-    """Without the constraint nine of ten late points would lie above; at random one of eight in the best half decade."""
+    """Without the constraint nine of ten late points lie above; at random one of eight in the best half decade."""
     late = [rate for seed in (1, 2) for rate in rates(seed, 45)[15:]]
     assert sum(rate > 1e-3 for rate in late) < 0.6 * len(late)
     assert sum(3e-4 < rate <= 1e-3 for rate in late) > 2 * len(late) / 8

@@ -1,0 +1,16 @@
+"""The plan of a sweep: what makes it the same study."""
+
+from __future__ import annotations
+
+from ptycho_mlf.studies.sweep.sweep_plan import sweep_plan
+
+
+def test_the_plan_of_a_sweep_keeps_its_space_and_settings():
+    plan = sweep_plan({"learning_rate": "log:1e-4..1e-2", "max_trials": "7", "objective": "val_loss", "epochs": "3"})
+    assert plan.space["learning_rate"] == "log:0.0001..0.01"
+    assert plan.space["epochs"] == "3"
+    assert plan.space["keep"] == "evidence"
+    assert plan.settings == {"seeds": 1, "max_trials": 7, "objective": "val_loss", "early_ending": True}
+    assert type(plan).from_json(plan.to_json()) == plan
+    more = sweep_plan({"learning_rate": "log:1e-4..1e-2", "max_trials": "9", "objective": "val_loss", "epochs": "3"})
+    assert more.default_name() == plan.default_name()
