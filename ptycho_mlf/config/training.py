@@ -43,13 +43,20 @@ class TrainingConfig(Section):
     )
     beta1: float = knob(0.9, "Decay of the first moment.", ge=0, lt=1, used_if=_ADAM)
     beta2: float = knob(0.999, "Decay of the second moment.", ge=0, lt=1, used_if=_ADAM)
-    scheduler: Literal["Default", "Exponential", "WarmupCosine", "ReduceLROnPlateau"] = knob(
-        "WarmupCosine", "Learning-rate schedule; Default is constant."
+    scheduler: Literal["Default", "Exponential", "WarmupCosine", "ReduceLROnPlateau", "Ramp"] = knob(
+        "WarmupCosine",
+        "Learning-rate schedule; Default is constant, Ramp rises exponentially to the peak: the LR range test.",
     )
     lr_warmup_epochs: Literal["auto"] | Annotated[int, Field(ge=0)] = knob(
         "auto", "Warm-up; auto = a quarter of the epochs.", unit="epochs", used_if=_WARMUP
     )
-    lr_min_ratio: float = knob(0.05, "Final learning rate of the cosine over its peak.", ge=0, le=1, used_if=_WARMUP)
+    lr_min_ratio: float = knob(
+        0.05,
+        "Lowest learning rate over the peak: the last one of the cosine, the first one of the ramp.",
+        ge=0,
+        le=1,
+        used_if=when(scheduler=("WarmupCosine", "Ramp")),
+    )
     lr_gamma: float = knob(
         0.95, "Factor of the learning rate per epoch.", gt=0, le=1, used_if=when(scheduler="Exponential")
     )
@@ -92,11 +99,13 @@ class TrainingConfig(Section):
         """Rules between the fields.
 
         Raises:
-            InputError: a warm-up as long as the training, a plateau floor above the learning rate, or a decay
-                that would turn the weights over in one step.
+            InputError: a warm-up as long as the training, a ramp that does not rise, a plateau floor above the
+                learning rate, or a decay that would turn the weights over in one step.
         """
         if self.scheduler == "WarmupCosine" and self.warmup_epochs >= self.epochs:
             raise InputError(f"lr_warmup_epochs={self.warmup_epochs}: must be less than epochs={self.epochs}")
+        if self.scheduler == "Ramp" and not 0 < self.lr_min_ratio < 1:
+            raise InputError(f"lr_min_ratio={self.lr_min_ratio:g}: a ramp needs it above 0 and below 1")
         if self.scheduler == "ReduceLROnPlateau" and self.plateau_min_lr > self.learning_rate:
             raise InputError(
                 f"plateau_min_lr={self.plateau_min_lr:g}: must not exceed learning_rate={self.learning_rate:g}"

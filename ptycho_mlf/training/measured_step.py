@@ -49,6 +49,9 @@ class Measured(Optimizer):
         """One step, measured."""
         groups = [group for group in self.param_groups if any(p.grad is not None for p in group["params"])]
         sizes = [self._take(group) for group in groups]
+        if not groups:  # As in torch, a step without gradients is none.
+            self.size = StepSize(torch.empty(0), torch.empty(0))
+            return
         self.size = StepSize(torch.cat([s.weights_T for s in sizes]), torch.cat([s.updates_T for s in sizes]))
 
     @abstractmethod

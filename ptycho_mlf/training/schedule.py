@@ -23,6 +23,11 @@ def warmup_cosine(u: float, *, epochs: int, warmup: int, min_ratio: float) -> fl
     return min_ratio + (1 - min_ratio) * (1 + math.cos(math.pi * (u - warmup) / (epochs - warmup))) / 2
 
 
+def ramp(t: float, *, start_ratio: float) -> float:
+    """Factor of the peak learning rate at share t of the training: exponential, from `start_ratio` to 1."""
+    return start_ratio ** (1 - t)
+
+
 def build_schedule(
     training: TrainingConfig, optimizer: Optimizer, *, steps_per_epoch: int, in_force: bool
 ) -> LambdaLR | ReduceLROnPlateau:
@@ -49,6 +54,9 @@ def build_schedule(
         u = step // steps_per_epoch if whole else step / steps_per_epoch
         if training.scheduler == "Exponential" and in_force:
             return training.lr_gamma**u
+        if training.scheduler == "Ramp" and in_force:
+            last = max(training.epochs * steps_per_epoch - 1, 1)
+            return ramp(min(step / last, 1.0), start_ratio=training.lr_min_ratio)
         if training.scheduler == "WarmupCosine" and in_force:
             return warmup_cosine(
                 u, epochs=training.epochs, warmup=training.warmup_epochs, min_ratio=training.lr_min_ratio

@@ -24,6 +24,7 @@ REFUSED = {
         "beta1=0.8: nothing uses it here; it needs optimizer",
     ),
     "unused momentum": ({"momentum": "0.8"}, "needs optimizer=sgd"),
+    "ramp from nothing": ({"scheduler": "Ramp", "lr_min_ratio": "0"}, "lr_min_ratio=0: a ramp needs it above 0"),
     "unused by schedule": ({"scheduler": "Default", "lr_min_ratio": "0.2"}, "needs scheduler=WarmupCosine"),
     "unused clip value": ({"clip_value": "1.0"}, "needs clip_algorithm=norm|value|agc|agc_per_tensor|zclip"),
     "unused by architecture": ({"architecture": "fno", "max_hidden_channels": "64"}, "architecture=hybrid"),

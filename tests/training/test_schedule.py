@@ -52,6 +52,11 @@ def test_auto_warmup_is_a_quarter_of_the_epochs():
     assert seen.index(max(seen)) == 5 * STEPS
 
 
+def test_ramp_is_a_straight_line_in_the_logarithm():
+    seen = rates({"scheduler": "Ramp", "lr_min_ratio": 1e-3}, 4)
+    assert seen == pytest.approx([10 ** (-6 + 3 * t / 11) for t in range(12)], rel=1e-12)
+
+
 def test_exponential():
     assert rates({"scheduler": "Exponential"}, 3) == pytest.approx([1e-3 * 0.95 ** (t / 3) for t in range(9)])
     by_epoch = rates({"scheduler": "Exponential", "scheduler_interval": "epoch", "lr_gamma": 0.5}, 3)
