@@ -50,13 +50,11 @@ def supervise(
     """
     children = [_start(number, count, arguments, environment, folder) for number in range(1, count + 1)]
     try:
-        while not is_done():
-            if children and all(child.poll() is not None for child in children):
-                raise WorkersFailedError(_last_words(children, folder))
+        while any(child.poll() is None for child in children) or not (children or is_done()):
             look()
             threading.Event().wait(_POLL_S)
-        for child in children:
-            child.wait()
+        if not is_done():
+            raise WorkersFailedError(_last_words(children, folder))
     finally:
         _end(children)
         look()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from .plan import StudyPlan
 from .report.estimates import Estimates
 from .study import counts
 from .threshold.next_rate import next_rate
+from .threshold.sentences import rounded_down, sentences
+from .threshold.stopping import reason_to_stop
 from .threshold.threshold import Threshold, fit_threshold
 
 _RATE, _ARM, _REPEAT = "learning_rate", "arm", "repeat"
@@ -113,13 +116,13 @@ class ThresholdSearch:
             command = None if threshold.usable is None else self._command(arm, threshold.usable)
             document["arms"][arm] = threshold.record() | {
                 "not_counted": len(runs.placed),
-                "ended_by": "interval" if self._is_narrow(threshold) else "budget",
+                "ended_by": reason_to_stop(threshold, self._plan.settings["interval_width"]) or "budget",
+                "sentences": sentences(threshold),
                 "stable_range": asdict(answer.stable) if answer and answer.stable else None,
                 "sensitivity": asdict(answer.sensitivity) if answer and answer.sensitivity else None,
                 "command": command,
             }
-            if command is not None:
-                lines.append(f"{arm}: use lr <= {threshold.usable:.3g}\n  {command}")
+            lines.append(f"{arm}: {' '.join(sentences(threshold))}" + (f"\n  {command}" if command else ""))
         write_json(folder / "thresholds.json", finite(document))
         return lines
 
@@ -128,19 +131,16 @@ class ThresholdSearch:
             return True
         if len(runs.rates) < FEWEST_RUNS:
             return False
-        return self._is_narrow(self._fit(runs))
-
-    def _is_narrow(self, threshold: Threshold) -> bool:
-        return 2 * threshold.half_width <= self._plan.settings["interval_width"]
+        return reason_to_stop(self._fit(runs), self._plan.settings["interval_width"]) is not None
 
     def _fit(self, runs: ArmRuns) -> Threshold:
-        return fit_threshold(runs.rates, runs.crashes, self._low, self._high)
+        return _fitted(tuple(runs.rates), tuple(runs.crashes), self._low, self._high)
 
     def _command(self, arm: str, rate: float) -> str:
         """How to train this arm at a safe rate, with everything kept."""
         search = {"keep", "stop_on", "picture_epochs", "gradient_stride"}
         settings = {name: value for name, value in self._plan.arms[arm].items() if name not in search}
-        settings["learning_rate"] = float(f"{rate:.3g}")
+        settings["learning_rate"] = float(f"{rounded_down(rate):.2g}")
         words = [f"-P {shlex.quote(f'{name}={_text(value)}')}" for name, value in settings.items()]
         return " ".join(["mlflow run . -e stage_a", *words])
 
@@ -173,6 +173,12 @@ class ThresholdSampler(BaseSampler):
     ) -> Any:
         """Never asked: all values are chosen together."""
         raise RuntimeError(f"{param_name}: a threshold search has no such value")
+
+
+@lru_cache(maxsize=1024)
+def _fitted(rates: tuple[float, ...], crashes: tuple[bool, ...], low: float, high: float) -> Threshold:
+    """Asked for again and again while other arms run."""
+    return fit_threshold(rates, crashes, low, high)
 
 
 def _add(runs: ArmRuns, trial: FrozenTrial) -> None:
