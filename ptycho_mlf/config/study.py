@@ -96,7 +96,9 @@ class SweepConfig(Section):
         "skill", "Validation skill over the best constant object, or the validation loss; never a test score."
     )
     early_ending: bool = knob(
-        True, "End unpromising points early by Hyperband, on the first seed; a crash is never counted as pruned."
+        True,
+        "End points that others have beaten early: successive halving on the first seed, from a quarter of its epochs "
+        "on. A crash is never counted as pruned.",
     )
 
 

@@ -68,8 +68,13 @@ def trial_text(trial: FrozenTrial) -> str:
     runs = trial.user_attrs.get(RUNS, [])
     arms = dict.fromkeys(run["arm"] for run in runs)
     seeds = ", ".join(str(run["seed"]) for run in runs)
-    verdicts = ", ".join(run["verdict"] for run in runs) or trial.state.name.lower()
-    skills = [run["numbers"]["val/skill_last"] for run in runs if "val/skill_last" in run["numbers"]]
+    verdicts = ", ".join(run["verdict"] for run in runs) or trial.user_attrs.get("impossible", trial.state.name.lower())
+    if runs and trial.state == TrialState.PRUNED:
+        verdicts += ", given up for better ones"
+    # How far a diverged loss went says nothing.
+    skills = [
+        run["numbers"]["val/skill_last"] for run in runs if "val/skill_last" in run["numbers"] and not run["crash"]
+    ]
     skill = f" (skill {sum(skills) / len(skills):.3f})" if skills else ""
     head = " ".join(part for part in (*arms, f"seed {seeds}" if seeds else "", values) if part)
     return f"{head}: {verdicts}{skill}"

@@ -19,6 +19,7 @@ from .early_ending import EarlyEnding, make_pruner
 from .grammar import parse_space
 from .objective import HEALTH, IMPOSSIBLE, Objective, point_value, violation, worst_value
 from .space import suggest
+from .sweep_plan import SEEDS_PER_POINT
 
 _ARM = "sweep"
 """What all runs are called: they differ in what the page of the sweep tells apart, not in name."""
@@ -32,7 +33,7 @@ class Sweep:
     def __init__(self, plan: StudyPlan) -> None:
         self._plan = plan
         self._space = parse_space(plan.space)
-        self._seeds: int = plan.settings["seeds"]
+        self._seeds: int = plan.settings[SEEDS_PER_POINT]
         self._most: int = plan.settings["max_trials"]
         self._objective: Objective = plan.settings["objective"]
         self._early_ending: bool = plan.settings["early_ending"]

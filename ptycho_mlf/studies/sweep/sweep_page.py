@@ -21,6 +21,7 @@ from .grammar import Space, parse_space
 from .importance import FEWEST, importances
 from .objective import Objective, best_point
 from .points import FATES, Point, command_of, points_of, settings_of, shown
+from .sweep_plan import SEEDS_PER_POINT
 
 PAGE, NUMBERS = "sweep.html", "sweep.json"
 _NAMES: Mapping[Objective, str] = {"skill": "validation skill", "val_loss": "validation loss"}
@@ -44,7 +45,7 @@ class SweepResult:
         self.importances = importances(trials)
         best = best_point(trials)
         self.best = None if best is None else next(p for p in self.points if p.number == best.number)
-        self.seeds: int = plan.settings["seeds"]
+        self.seeds: int = plan.settings[SEEDS_PER_POINT]
 
     def lines(self) -> list[str]:
         """The result in a few lines: what is best, the command for it, what became of all points."""

@@ -10,6 +10,9 @@ from ..plan import StudyPlan
 from .grammar import parse_space
 from .space import complete
 
+SEEDS_PER_POINT = "seeds_per_point"
+"""Setting of the plan."""
+
 
 def sweep_plan(values: Mapping[str, str]) -> StudyPlan:
     """The plan of a sweep.
@@ -25,9 +28,8 @@ def sweep_plan(values: Mapping[str, str]) -> StudyPlan:
     given = {name: text for name, text in values.items() if name not in own}
     defaults = {name: str(value) for name, value in ENTRIES["sweep"].run_defaults.items()}
     space = complete(parse_space({**defaults, **given}))
-    settings = {
-        name: value
-        for section in (SeedsConfig, BudgetConfig, SweepConfig)
-        for name, value in read_section("sweep", section, values).model_dump().items()
-    }
+    # Unlike the seeds of an arm, these make a point what it is: points of one and of three seeds do not compare.
+    settings = {SEEDS_PER_POINT: read_section("sweep", SeedsConfig, values).seeds}
+    settings |= read_section("sweep", BudgetConfig, values).model_dump()
+    settings |= read_section("sweep", SweepConfig, values).model_dump()
     return StudyPlan("sweep", "sweep", {}, settings, space=space.texts())

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from ptycho_mlf.studies.sweep.sweep_plan import sweep_plan
 
+GIVEN = {"learning_rate": "log:1e-4..1e-2", "objective": "val_loss", "epochs": "3"}
+
 
 def test_the_plan_of_a_sweep_keeps_its_space_and_settings():
-    plan = sweep_plan({"learning_rate": "log:1e-4..1e-2", "max_trials": "7", "objective": "val_loss", "epochs": "3"})
+    plan = sweep_plan({**GIVEN, "max_trials": "7"})
     assert plan.space["learning_rate"] == "log:0.0001..0.01"
     assert plan.space["epochs"] == "3"
     assert plan.space["keep"] == "evidence"
-    assert plan.settings == {"seeds": 1, "max_trials": 7, "objective": "val_loss", "early_ending": True}
+    assert plan.settings == {"seeds_per_point": 1, "max_trials": 7, "objective": "val_loss", "early_ending": True}
     assert type(plan).from_json(plan.to_json()) == plan
-    more = sweep_plan({"learning_rate": "log:1e-4..1e-2", "max_trials": "9", "objective": "val_loss", "epochs": "3"})
+    more = sweep_plan({**GIVEN, "max_trials": "9"})
     assert more.default_name() == plan.default_name()
+    seeds = sweep_plan({**GIVEN, "max_trials": "7", "seeds": "2"})
+    assert seeds.default_name() != plan.default_name()
