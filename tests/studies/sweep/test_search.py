@@ -15,7 +15,11 @@ from mlflow.entities import Run
 from optuna.trial import FrozenTrial, TrialState
 
 from ptycho_mlf.config import InputError, RunConfig
+from ptycho_mlf.studies.cell import Context
 from ptycho_mlf.studies.commands import run_sweep
+from ptycho_mlf.studies.study import results
+from ptycho_mlf.studies.sweep.search import Sweep
+from ptycho_mlf.studies.sweep.sweep_plan import sweep_plan
 
 SMALL = {
     "N": "16",
@@ -100,18 +104,18 @@ def expected_fate(trial: FrozenTrial, run: Run) -> str:
 def test_seeds_are_averaged_and_more_trials_continue(sweep: Callable[..., list[FrozenTrial]]):
     """Two seeds per point; the same command with a larger budget runs only the rest."""
     given: dict[str, Any] = {"learning_rate": "1e-2|8e-3", "seeds": "2", "objective": "val_loss", "epochs": "3"}
-    (first,) = sweep(**given, early_ending="false", max_trials="1")
+    (first,) = sweep(**given, max_trials="1")
     assert [row["seed"] for row in first.user_attrs["runs"]] == [20260128, 20260129]
     metrics = [children()[row["run_id"]].data.metrics for row in first.user_attrs["runs"]]
     # Three epochs stay above a constant's loss: no seed is worth less than that.
     losses = [min(m["val/loss_best"], m["floor/best"]) for m in metrics]
     assert first.value == pytest.approx(-sum(losses) / 2)
     assert len(children()) == 1 + 2
-    again = sweep(**given, early_ending="false", max_trials="2")
+    again = sweep(**given, max_trials="2")
     assert again[0].datetime_complete == first.datetime_complete
     assert len(again) == 2
     with pytest.raises(InputError, match=r"study=s: it exists with other settings: space\.learning_rate"):
-        sweep(**{**given, "learning_rate": "1e-2|7e-3"}, early_ending="false", max_trials="2")
+        sweep(**{**given, "learning_rate": "1e-2|7e-3"}, max_trials="2")
 
 
 def test_a_bad_range_leaves_nothing_behind(sweep: Callable[..., list[FrozenTrial]], store: Path):
@@ -119,3 +123,19 @@ def test_a_bad_range_leaves_nothing_behind(sweep: Callable[..., list[FrozenTrial
         sweep(learning_rate="log:1e-1..1e-5")
     assert not (store / "optuna.db").exists()
     assert not children()
+
+
+def test_a_point_too_many_is_no_result():
+    """Two workers may ask for the last point at the same time: the later one ends without a training."""
+    plan = sweep_plan({**{k: v for k, v in SMALL.items() if k != "accelerator"}, "width": "3..5", "max_trials": "2"})
+    search = Sweep(plan)
+    study = optuna.create_study(direction="maximize", sampler=search.sampler())
+    first, _, late = (study.ask() for _ in range(3))
+    assert not search.wants_more(study)
+    with pytest.raises(optuna.TrialPruned):
+        search.run(late, Context("s", "no run", {}))
+    study.tell(late, state=TrialState.PRUNED)
+    assert results(study) == []
+    # One that failed makes room again.
+    study.tell(first, state=TrialState.FAIL)
+    assert search.wants_more(study)
