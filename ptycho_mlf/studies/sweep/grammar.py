@@ -61,6 +61,10 @@ class Space:
     ranges: Mapping[str, Range] = field(default_factory=dict[str, Range])
     fixed: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
+    def data_ranges(self) -> list[str]:
+        """Parameters that are searched and change what the network sees or is validated on."""
+        return [name for name in self.ranges if name in SECTIONS["data"].model_fields or name == "val_source"]
+
     def texts(self) -> dict[str, str]:
         """For JSON; `parse_space` reads it back."""
         return {name: found.text() for name, found in self.ranges.items()} | {

@@ -52,7 +52,9 @@ class SweepResult:
         if self.best is None or self.best.value is None:
             return ["No point ended healthy with every seed: there is nothing to recommend.", self._counts()]
         repeated = f"mean of {self.seeds} seeds" if self.seeds > 1 else "one seed"
-        return [
+        varied = self.space.data_ranges()
+        caution = f"Points saw different data ({', '.join(varied)}): each skill is relative to its own constant object."
+        return [caution] * bool(varied) + [
             f"Best: {self.best.text()} ({_NAMES[self.objective]} {self.best.value:.4g}, {repeated}, "
             f"trial {self.best.number})",
             f"Train it and keep everything: {command_of(self.best.params, self.space)}",

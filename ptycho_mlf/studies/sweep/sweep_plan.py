@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ptycho_mlf.config import InputError
 from ptycho_mlf.config.study import ENTRIES, BudgetConfig, SeedsConfig, SweepConfig, read_section, study_parameters
 
 from ..plan import StudyPlan
@@ -22,14 +23,21 @@ def sweep_plan(values: Mapping[str, str]) -> StudyPlan:
             is a range, a list of choices or a fixed value.
 
     Raises:
-        InputError: a value or range that is not valid, one that nothing uses, or a space without a possible point.
+        InputError: a value or range that is not valid, one that nothing uses, a space without a possible point, or
+            losses that do not compare.
     """
     own = {name for _, name, _, _ in study_parameters("sweep")}
     given = {name: text for name, text in values.items() if name not in own}
     defaults = {name: str(value) for name, value in ENTRIES["sweep"].run_defaults.items()}
     space = complete(parse_space({**defaults, **given}))
+    search = read_section("sweep", SweepConfig, values)
+    if search.objective == "val_loss" and space.data_ranges():
+        name = space.data_ranges()[0]
+        raise InputError(
+            f"{name}={space.ranges[name].text()}: losses on different data do not compare; search with objective=skill"
+        )
     # Unlike the seeds of an arm, these make a point what it is: points of one and of three seeds do not compare.
     settings = {SEEDS_PER_POINT: read_section("sweep", SeedsConfig, values).seeds}
     settings |= read_section("sweep", BudgetConfig, values).model_dump()
-    settings |= read_section("sweep", SweepConfig, values).model_dump()
+    settings |= search.model_dump()
     return StudyPlan("sweep", "sweep", {}, settings, space=space.texts())
