@@ -8,9 +8,10 @@ import click
 
 from ptycho_mlf.config.cli import config_options, given, study_options
 from ptycho_mlf.runs.command import RunCommand
+from ptycho_mlf.studies.arms_reference import arms_help
 
 
-@click.command(cls=RunCommand, context_settings={"max_content_width": 120})
+@click.command(cls=RunCommand, context_settings={"max_content_width": 120}, epilog="\b\nNamed arms:\n" + arms_help())
 @study_options("arms")
 @config_options
 def arms(**values: Any) -> None:
