@@ -21,6 +21,7 @@ from .data import Member, Outcome, StudyData, Validations
 from .pictures import WEIGHTS, arm_pictures, chosen_members, reconstruction
 
 _TRACE, _HISTORY = "trace.parquet", "history.json"
+_PLAN = "arms.json"
 _IMPOSSIBLE = "impossible."
 """Tags of the parent run with this beginning: arm to reason."""
 _WANTED = (_TRACE, _HISTORY)
@@ -86,6 +87,7 @@ def _collect(runs: Sequence[RunSummary], name: str, kind: str, parent: RunSummar
             made_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             impossible=_impossible_arms(parent),
             pictures=arm_pictures(chosen, images),
+            rate_range=None if parent is None else _rate_range(parent, Path(scratch)),
         )
 
 
@@ -145,3 +147,10 @@ def _impossible_arms(parent: RunSummary | None) -> dict[str, str]:
     """Arms of the study that cannot exist, and why."""
     tags = {} if parent is None else parent.tags
     return {name.removeprefix(_IMPOSSIBLE): reason for name, reason in tags.items() if name.startswith(_IMPOSSIBLE)}
+
+
+def _rate_range(parent: RunSummary, scratch: Path) -> tuple[float, float] | None:
+    """Where a threshold search looks, as its plan has it."""
+    plan = fetch_artifacts([parent], [_PLAN], scratch).get((parent.run_id, _PLAN))
+    settings: Mapping[str, Any] = {} if plan is None else json.loads(plan.read_text()).get("settings", {})
+    return (settings["lr_low"], settings["lr_high"]) if "lr_low" in settings else None

@@ -118,6 +118,8 @@ class StudyData:
     impossible: Mapping[str, str] = field(default_factory=dict[str, str])
     """Arms that cannot exist at their size, and why."""
     pictures: tuple[ArmPictures, ...] = ()
+    rate_range: tuple[float, float] | None = None
+    """Learning rates that a threshold search was to look at."""
 
     @property
     def arms(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
@@ -14,6 +14,8 @@ from ..statistics.proportion import Proportion, newcombe, wilson
 from ..statistics.spread import SeedSpread, Spread, spread, spread_over_seeds
 from ..statistics.survival import Life, SurvivalCurve, kaplan_meier
 from .data import Member, StudyData
+from .rates import RateAnswer, learning_rates, rate_answers
+from .reproduce import varying
 
 Weights = Literal["best", "last"]
 MEASURES: Mapping[str, str] = {
@@ -22,6 +24,10 @@ MEASURES: Mapping[str, str] = {
     "test/{}/ssim_phase": "SSIM phase",
 }
 """Metric, for the weights to be filled in, to its name. More is better for all."""
+
+
+ENDED = ("crashed", "survived", "stagnated")
+"""Outcomes of runs whose scores tell of their arm."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,8 @@ class Stability:
     """Crashed of crashed and survived. Stagnated, out of memory, pruned and unknown ones are no part of it."""
     rates: Mapping[float, Proportion]
     """The same by learning rate."""
+    varying: tuple[str, ...] = ()
+    """Parameters besides the seed in which the runs differ: then they are no cell, and their share no probability."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,7 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Quality:
-    """Scores of an arm, and what the last weights lose against the best; None where no run has the score."""
+    """Scores of an arm, and what the last weights lose against the best; None where no run of any arm has the score."""
 
     arm: str
     best: Mapping[str, SeedSpread | None]
@@ -87,11 +95,13 @@ class Estimates:
     contrasts: list[Contrast]
     quality: list[Quality]
     survival: dict[str, SurvivalCurve]
+    rates: dict[str, RateAnswer]
+    """Of arms that ran at several learning rates."""
 
 
 def estimate(data: StudyData) -> Estimates:
     """Everything, once."""
-    return Estimates(stabilities(data), contrasts(data), qualities(data), survival_curves(data))
+    return Estimates(stabilities(data), contrasts(data), qualities(data), survival_curves(data), rate_answers(data))
 
 
 def stabilities(data: StudyData) -> list[Stability]:
@@ -100,7 +110,7 @@ def stabilities(data: StudyData) -> list[Stability]:
 
 
 def contrasts(data: StudyData) -> list[Contrast]:
-    """All pairs of arms that ran at one learning rate each; pairs that are established come first.
+    """All pairs of arms whose runs differ in nothing but the seed; pairs that are established come first.
 
     Differences are tested on shared seeds where there are any: the same seed is the same data order and the same
     initial weights, so two arms on it are no independent samples.
@@ -113,7 +123,8 @@ def contrasts(data: StudyData) -> list[Contrast]:
 
 def qualities(data: StudyData) -> list[Quality]:
     """One per arm, in order. Runs that were given up, or ended without a verdict, are left out."""
-    return [_quality(arm, data.of(arm)) for arm in data.arms]
+    there = {metric for member in data.members for metric in member.metrics}
+    return [_quality(arm, data.of(arm), there) for arm in data.arms]
 
 
 def lives(members: Sequence[Member]) -> list[Life]:
@@ -137,11 +148,6 @@ def survival_curves(data: StudyData) -> dict[str, SurvivalCurve]:
     return {arm: kaplan_meier(own) for arm in data.arms if (own := lives(data.of(arm)))}
 
 
-def learning_rates(members: Sequence[Member]) -> list[float]:
-    """All that were tried, in order."""
-    return sorted({rate for member in members if (rate := member.learning_rate) is not None})
-
-
 def ranking(found: Sequence[Quality]) -> list[tuple[str, Spread]]:
     """Arms by the median validation skill of their best weights over all seeds, best first."""
     skills = [(one.arm, spread_.all) for one in found if (spread_ := one.best["validation skill"]) is not None]
@@ -159,6 +165,7 @@ def _stability(arm: str, members: Sequence[Member]) -> Stability:
         without_verdict=sum(member.outcome == "none" for member in members),
         crash=_crash(members),
         rates=rates,
+        varying=varying(members),
     )
 
 
@@ -186,16 +193,16 @@ def _contrast(first: str, second: str, data: StudyData, pairs: int) -> Contrast:
     )
 
 
-def _quality(arm: str, members: Sequence[Member]) -> Quality:
-    ended = [m for m in members if m.outcome in ("crashed", "survived", "stagnated")]
+def _quality(arm: str, members: Sequence[Member], there: Set[str]) -> Quality:
+    ended = [m for m in members if m.outcome in ENDED]
     scores: dict[str, dict[str, SeedSpread | None]] = {"best": {}, "last": {}}
     gap: dict[str, Spread | None] = {}
     for metric, name in MEASURES.items():
         for weights, of_weights in scores.items():
             values = [member.metrics.get(metric.format(weights)) for member in ended]
             crashed = [member.outcome == "crashed" for member in ended]
-            there = any(value is not None for value in values)
-            of_weights[name] = spread_over_seeds(values, crashed, better="higher") if there else None
+            known = metric.format(weights) in there
+            of_weights[name] = spread_over_seeds(values, crashed, better="higher") if known else None
         pairs = [(m.metrics.get(metric.format("best")), m.metrics.get(metric.format("last"))) for m in ended]
         losses = [best - last for best, last in pairs if best is not None and last is not None]
         gap[name] = spread(losses) if losses else None

@@ -9,8 +9,24 @@ import numpy as np
 
 from ..statistics.survival import SurvivalCurve
 from .data import Member, StudyData
-from .estimates import MEASURES, Quality, learning_rates
-from .plot import Figure, Json, axis, colour, dash, label, log_axis, numbers, safe, symbol, trace
+from .estimates import ENDED, MEASURES, Quality
+from .plot import (
+    Figure,
+    Json,
+    axis,
+    colour,
+    dash,
+    label,
+    linear_axis,
+    numbers,
+    rounded,
+    safe,
+    symbol,
+    trace,
+    value_axis,
+)
+from .reproduce import varying
+from .texts import plural
 
 _ROW = 44
 """Height per arm, px."""
@@ -26,31 +42,32 @@ def survival_figure(data: StudyData, curves: Mapping[str, SurvivalCurve]) -> Fig
     for index, arm in enumerate(data.arms):
         if arm in curves:
             traces += _survival_traces(index, arm, curves[arm])
-    mixed = any(len(learning_rates(data.of(arm))) > 1 for arm in curves)
+    mixed = any(varying(data.of(arm)) for arm in curves)
     caption = (
         "Share of runs that have not crashed yet (Kaplan-Meier) with pointwise 95 % band; a tick marks runs that ended "
-        "without a crash." + (" Learning rates of an arm are taken together." if mixed else "")
+        "without a crash." + (" All settings of an arm are taken together." if mixed else "")
     )
     layout = {
         "xaxis": axis("optimizer step", range=[0, last * 1.02], rangemode="tozero"),
         "yaxis": axis("share not crashed", range=[-0.03, 1.05], tickformat=".0%"),
     }
-    return Figure("fig-survival", "Time to failure", caption, traces, layout)
+    return Figure("fig-survival", "Runs that have not crashed yet", caption, traces, layout)
 
 
 def quality_figures(data: StudyData, found: Sequence[Quality]) -> list[Figure]:
     """One per measure: every run as a point, median and quartiles over all seeds as a box."""
     figures: list[Figure] = []
     for metric, name in MEASURES.items():
+        ends = [m.metrics[metric.format("best")] for m in data.members if metric.format("best") in m.metrics]
+        if not ends:
+            continue
         traces: list[Json] = []
         for index, quality in enumerate(found):
-            traces += _strip(index, data.of(quality.arm), quality, metric, name)
-        if not traces:
-            continue
+            traces += _strip(index, data.of(quality.arm), quality, metric, name, min(ends))
         rows = list(range(len(found)))
         ticks = [safe(_shortened(quality.arm)) for quality in found]
         layout = {
-            "xaxis": axis(f"{name}, best weights"),
+            "xaxis": linear_axis("best weights", min(ends), max(ends)),
             "yaxis": axis("", tickvals=rows, ticktext=ticks, range=[len(rows) - 0.4, -0.6], showgrid=False),
         }
         caption = "Points: runs, hollow where crashed. Box: quartiles over all seeds, line: median."
@@ -63,19 +80,21 @@ def quality_figures(data: StudyData, found: Sequence[Quality]) -> list[Figure]:
 def gap_figure(data: StudyData) -> Figure | None:
     """Lowest against last validation loss of every run; above the diagonal is what was lost again."""
     traces: list[Json] = []
+    lowest: list[float] = []
     values: list[float] = []
     for index, arm in enumerate(data.arms):
         points = [(m, _pair(m)) for m in data.of(arm)]
         found = [(m, pair) for m, pair in points if pair is not None]
         if not found:
             continue
-        x, y = np.array([pair for _, pair in found]).T
+        x, y = [one for _, (one, _) in found], [one for _, (_, one) in found]
+        lowest += x
         values += [*x, *y]
         traces.append(
             trace(
                 index,
-                x=numbers(x),
-                y=numbers(y),
+                x=rounded(x),
+                y=rounded(y),
                 mode="markers",
                 text=[label(m) for m, _ in found],
                 marker=_markers(index, [m for m, _ in found]),
@@ -85,16 +104,15 @@ def gap_figure(data: StudyData) -> Figure | None:
     if not values:
         return None
     low, high = min(values), max(values)
-    positive = low > 0
     line = {"color": "@soft", "width": 1, "dash": "dot"}
     traces.append(trace(-1, x=[low, high], y=[low, high], line=line, hoverinfo="skip"))
-    make = log_axis if positive and high / low > 3 else axis
-    layout = {"xaxis": make("lowest validation loss"), "yaxis": make("validation loss of the last weights")}
+    x_axis = value_axis("lowest validation loss", low, max(lowest))
+    layout = {"xaxis": x_axis, "yaxis": value_axis("validation loss of the last weights", low, high)}
     caption = (
         "One point per run, hollow where crashed. On the dotted diagonal the last weights are the best ones; far above "
         "it, the run lost what it had learned. Runs whose last loss is not finite are not shown."
     )
-    return Figure("fig-gap", "Best and last weights", caption, traces, layout)
+    return Figure("fig-gap", "Last against lowest validation loss", caption, traces, layout)
 
 
 def _survival_traces(index: int, arm: str, curve: SurvivalCurve) -> list[Json]:
@@ -125,11 +143,15 @@ def _survival_traces(index: int, arm: str, curve: SurvivalCurve) -> list[Json]:
     return traces
 
 
-def _strip(index: int, members: Sequence[Member], quality: Quality, metric: str, name: str) -> list[Json]:
-    found = [(m, m.metrics[metric.format("best")]) for m in members if metric.format("best") in m.metrics]
-    found = [(m, value) for m, value in found if m.outcome in ("crashed", "survived", "stagnated")]
+def _strip(index: int, members: Sequence[Member], quality: Quality, metric: str, name: str, least: float) -> list[Json]:
+    """Points and box of one arm; runs without a value are told of at the lower end of the axis."""
+    ended = [m for m in members if m.outcome in ENDED]
+    found = [(m, m.metrics[metric.format("best")]) for m in ended if metric.format("best") in m.metrics]
+    absent = len(ended) - len(found)
     if not found:
-        return []
+        words = [f"{plural(absent, 'run')} without a value"] if absent else []
+        place: Json = {"mode": "text", "textposition": "middle right", "textfont": {"color": colour(index)}}
+        return [trace(index, x=[least], y=[index], text=words, hoverinfo="skip", **place)] if words else []
     traces: list[Json] = []
     over = quality.best[name]
     box = [] if over is None else [v for v in (over.all.q25, over.all.median, over.all.q75) if v is not None]
@@ -145,8 +167,8 @@ def _strip(index: int, members: Sequence[Member], quality: Quality, metric: str,
     traces.append(
         trace(
             index,
-            x=numbers([value for _, value in found]),
-            y=numbers([index + part for part in shift]),
+            x=rounded([value for _, value in found]),
+            y=rounded([index + part for part in shift]),
             mode="markers",
             text=[label(m) for m, _ in found],
             marker=_markers(index, [m for m, _ in found]),

@@ -6,28 +6,30 @@ import numpy as np
 
 from .curves import Band, series_band, validation_band
 from .data import Floats, Member, Series, StudyData
-from .plot import Figure, Json, axis, colour, dash, label, log_axis, numbers, safe, trace
+from .plot import Figure, Json, axis, colour, dash, label, numbers, safe, trace, value_axis
 
-SINGLE_POINTS = 150
+SINGLE_POINTS = 100
 """Most points of a single run."""
 BANDS, RANGE, SINGLE = "median and quartiles", "with minimum and maximum", "single runs"
-_VISIBLE_DECADES = 4
-"""How far above the median of medians an axis reaches at first; one double click shows all."""
+_VISIBLE = 30
+"""An axis reaches at first so many times the largest median at the beginning; one double click shows all."""
 _HOVER = "%{x:.0f} steps: %{y:.4g}"
 
 
 def training_figures(data: StudyData) -> list[Figure]:
     """Training loss, validation loss and gradient norm; those without any run to show are left out."""
     spread = (
-        "Line: median over the runs of an arm; dark band: quartiles. A run that crashed and ended goes on as what it "
-        "ended with, one that is not finite any more above the axis; a run that was killed or given up leaves the band."
+        "Line: median over the runs of an arm; band: quartiles. A run that crashed and ended goes on as what it ended "
+        "with, one that is not finite any more above the axis; a run that was killed or given up leaves the band. A "
+        "double click shows all."
     )
+    same = "Lines and bands as for the training loss."
     floor = _common_floor(data)
-    floor_note = "" if floor is None else " Dotted: the best constant object."
+    dotted = same if floor is None else f"{same} Dotted: the best constant object."
     found = [
         _figure(data, "loss", "Training loss", "loss of the batch", spread, None),
-        _figure(data, "validations", "Validation loss", "validation loss (mae)", spread + floor_note, floor),
-        _figure(data, "grad_norm", "Gradient norm", "norm before clipping", spread, None),
+        _figure(data, "validations", "Validation loss", "validation loss (mae)", dotted, floor),
+        _figure(data, "grad_norm", "Gradient norm", "norm before clipping", same, None),
     ]
     return [figure for figure in found if figure is not None]
 
@@ -50,25 +52,24 @@ def _figure(data: StudyData, column: str, title: str, unit: str, caption: str, f
         line = {"color": "@ink", "width": 1.5, "dash": "dot"}
         hover = "best constant object: %{y:.4g}<extra></extra>"
         traces.append(trace(-1, x=[0, last], y=[floor, floor], line=line, hovertemplate=hover))
-    y = log_axis(unit, range=[np.log10(low), np.log10(high)]) if low > 0 else axis(unit, range=[low, high])
-    layout = {"xaxis": axis("optimizer step", range=[0, last * 1.01]), "yaxis": y}
+    layout = {"xaxis": axis("optimizer step", range=[0, last * 1.01]), "yaxis": value_axis(unit, low, high)}
     return Figure(f"fig-{column.replace('_', '-')}", title, caption, traces, layout, views=(BANDS, RANGE, SINGLE))
 
 
 def _limits(bands: list[Band]) -> tuple[float, float, float]:
     """Lower and upper end of the axis at first, and what stands for infinity: beyond both."""
-    values = np.concatenate([np.concatenate([b.low_K, b.high_K, b.median_K]) for b in bands])
-    values = values[np.isfinite(values)]
-    if not len(values):
+    values, lower = (
+        np.concatenate([edge for band in bands for edge in edges(band)])
+        for edges in (lambda b: (b.low_K, b.high_K, b.median_K), lambda b: (b.lower_K, b.median_K))
+    )
+    values, lower = values[np.isfinite(values)], lower[np.isfinite(lower)]
+    if not len(values) or not len(lower):
         return 0.1, 10.0, 1e3
-    middle = np.concatenate([band.median_K for band in bands])
-    middle = middle[np.isfinite(middle)]
-    low, top = float(values.min()), float(values.max())
+    low, top = float(lower.min()), float(values.max())
     if low <= 0:
-        margin = 0.05 * max(top - low, 1e-6)
-        return low - margin, top + margin, top + 100 * margin
-    usual = float(np.median(middle)) if len(middle) else top
-    return low / 1.25, min(top * 1.25, usual * 10**_VISIBLE_DECADES), top * 100
+        return low, top, top + 100 * max(top - low, 1e-6)
+    begin = max([float(band.median_K[0]) for band in bands if np.isfinite(band.median_K[0])], default=top)
+    return low, max(min(top, begin * _VISIBLE), low), top * 100
 
 
 def _band_traces(arm: int, name: str, band: Band, cap: float) -> list[Json]:
@@ -114,14 +115,15 @@ def _single(arm: int, member: Member, column: str, bucket: int, cap: float) -> l
         if not len(found):
             return []
         group = -(-len(found) // SINGLE_POINTS)
-        starts = np.arange(0, len(found), group)
-        steps, values = starts * bucket, np.maximum.reduceat(found.high_K, starts)
+        values = np.maximum.reduceat(found.high_K, np.arange(0, len(found), group))
+        # Hundreds of runs: steps that are evenly apart are not written out.
+        x: Json = {"x0": 0, "dx": group * bucket}
     else:
-        steps, values = found.step_E, found.loss_E
+        values, x = found.loss_E, {"x": numbers(found.step_E)}
     line = {"color": colour(arm), "width": 1, "dash": "dot" if member.outcome == "crashed" else dash(arm)}
     hover = f"{label(member)}<br>{_HOVER}<extra></extra>"
     y = numbers(np.where(np.isfinite(values), values, cap))
-    return [trace(arm, (SINGLE,), x=numbers(steps), y=y, line=line, hovertemplate=hover)]
+    return [trace(arm, (SINGLE,), **x, y=y, line=line, hovertemplate=hover)]
 
 
 def _common_floor(data: StudyData) -> float | None:

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from ..threshold.threshold import Bound
 from .data import StudyData
-from .estimates import Contrast, Estimates, Quality, Stability, learning_rates, ranking
-from .texts import listed, number, percent, percents, plural
+from .estimates import Contrast, Estimates, Stability, ranking
+from .reproduce import RATE
+from .texts import listed, number, percent, percents, plural, rate_with_interval
+
+_MOST = 6
+"""Arms that are named in one sentence, or in one each."""
+_BOUNDS: Mapping[Bound, str] = {
+    "none": "",
+    "all_survive": "no rate that was tried is too high",
+    "all_crash": "every rate that was tried is too high",
+    "above": "half of them crash only above the rates that were tried",
+    "below": "half of them crash even below the rates that were tried",
+    "not_rising": "crashes do not become more frequent with the rate",
+}
 
 
 def findings(data: StudyData, found: Estimates) -> list[str]:
@@ -15,30 +28,44 @@ def findings(data: StudyData, found: Estimates) -> list[str]:
     if not data.comparable:
         hashes = ", ".join(data.dataset_hashes)
         sentences.append(f"Not ranked: these runs saw different data (dataset hashes {hashes}).")
-    sentences += _crashes(data, found.stability)
+    sentences += _thresholds(found)
+    sentences += _crashes(found.stability)
     if data.comparable:
         sentences += _differences(found.contrasts)
-        sentences += _best(found.quality)
+        sentences += _best(found)
     sentences += _left_out(data, found.stability)
     return sentences
 
 
-def _crashes(data: StudyData, found: Sequence[Stability]) -> list[str]:
+def _thresholds(found: Estimates) -> list[str]:
+    """One sentence per arm that ran at several learning rates."""
+    sentences: list[str] = []
+    for arm, answer in list(found.rates.items())[:_MOST]:
+        threshold = answer.threshold
+        if threshold is None:
+            continue
+        seen = f"{threshold.crashes} of {threshold.runs} runs crashed"
+        half = f"half of its runs crash at {rate_with_interval(threshold.lr50, threshold.lr50_interval)}"
+        what = f"{seen}, {half}" if threshold.lr50 is not None else f"{seen}; {_BOUNDS[threshold.bound]}"
+        use = threshold.usable
+        lead = f"{arm}: no safe learning rate is established" if use is None else f"{arm}: use lr <= {use:.3g}"
+        sentences.append(f"{lead} ({what}).")
+    return sentences
+
+
+def _crashes(found: Sequence[Stability]) -> list[str]:
     counting = [one for one in found if one.crash.n]
     if not counting:
         return ["No run has ended with a verdict that counts for or against stability."]
-    single = [one for one in counting if len(learning_rates(data.of(one.arm))) <= 1]
-    sentences: list[str] = []
-    if single:
-        parts = [f"{one.arm} in {one.crash.k} of {one.crash.n} ({percents(one.crash.interval)})" for one in single[:6]]
-        more = f", and {len(single) - 6} more arms below" if len(single) > 6 else ""
-        sentences.append(f"Crashed, with 95 % interval of the probability: {'; '.join(parts)}{more}.")
-    several = [one for one in counting if one not in single]
-    sentences += [
-        f"{one.arm} crashed in {one.crash.k} of {one.crash.n} runs over {plural(len(one.rates), 'learning rate')}."
-        for one in several[:6]
+    cells = [one for one in counting if not one.varying]
+    parts = [f"{one.arm} in {one.crash.k} of {one.crash.n} ({percents(one.crash.interval)})" for one in cells[:_MOST]]
+    more = f", and {len(cells) - _MOST} more arms below" if len(cells) > _MOST else ""
+    first = [f"Crashes, with 95 % interval of their probability: {'; '.join(parts)}{more}."] if parts else []
+    mixed = [one for one in counting if one.varying and one.varying != (RATE,)]
+    return first + [
+        f"{one.arm}: {one.crash.k} of {one.crash.n} runs crashed; they differ in {listed([*one.varying])}."
+        for one in mixed[:_MOST]
     ]
-    return sentences
 
 
 def _differences(found: Sequence[Contrast]) -> list[str]:
@@ -56,8 +83,9 @@ def _differences(found: Sequence[Contrast]) -> list[str]:
     return [f"Established beyond chance: {'; '.join(texts)}{more}."]
 
 
-def _best(found: Sequence[Quality]) -> list[str]:
-    ranked = [(arm, spread) for arm, spread in ranking(found) if spread.median is not None]
+def _best(found: Estimates) -> list[str]:
+    cells = {one.arm for one in found.stability if not one.varying}
+    ranked = [(arm, spread) for arm, spread in ranking(found.quality) if spread.median is not None and arm in cells]
     if not ranked:
         return []
     arm, top = ranked[0]

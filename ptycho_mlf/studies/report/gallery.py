@@ -42,4 +42,4 @@ def _thumb(uri: str | None, description: str, text: str) -> str:
 
 def _text(picture: Picture, kind: str) -> str:
     caption = f"<br>{escape(picture.caption)}" if kind == "amp" and picture.caption else ""
-    return f"<b>{escape(picture.role)}</b> {escape(picture.seed)}, {escape(picture.weights)}{caption}"
+    return f"<b>{escape(picture.role)} ({escape(picture.seed)})</b>, {escape(picture.weights)} weights{caption}"

@@ -17,6 +17,7 @@ from .tables import (
     rates_table,
     stability_table,
     survival_table,
+    threshold_table,
 )
 
 _MOST_ROWS = 40
@@ -29,7 +30,8 @@ def summary_markdown(data: StudyData, found: Estimates) -> str:
     for title, table in (
         ("Stability", stability_table(data, found.stability)),
         ("", contrast_table(found.contrasts)),
-        ("By learning rate", rates_table(found.stability)),
+        ("Learning rates", threshold_table(found.rates)),
+        ("", rates_table(found.stability)),
         ("Steps to failure", survival_table(found.survival)),
         ("Quality, best weights", quality_table(found.quality, "best")),
         ("Quality, last weights", quality_table(found.quality, "last")),

@@ -14,6 +14,7 @@ from ptycho_mlf.telemetry.verdict import CRASHES, SURVIVORS
 from .data import StudyData
 from .estimates import Estimates
 from .figures_outcome import gap_figure, quality_figures, survival_figure
+from .figures_rate import crash_figure, loss_figure
 from .figures_training import training_figures
 from .findings import findings
 from .gallery import galleries
@@ -32,6 +33,7 @@ from .tables import (
     rates_table,
     stability_table,
     survival_table,
+    threshold_table,
 )
 from .texts import plural
 
@@ -64,7 +66,12 @@ def report_html(data: StudyData, found: Estimates) -> str:
         _Part(
             "Stability",
             [],
-            [stability_table(data, found.stability), contrast_table(found.contrasts), rates_table(found.stability)],
+            [stability_table(data, found.stability), contrast_table(found.contrasts)],
+        ),
+        _Part(
+            "Learning rates",
+            [crash_figure(data, found.stability, found.rates), loss_figure(data, found.rates)],
+            [threshold_table(found.rates), rates_table(found.stability)],
         ),
         _Part("Training", training_figures(data), []),
         _Part("Time to failure", [survival_figure(data, found.survival)], [survival_table(found.survival)]),

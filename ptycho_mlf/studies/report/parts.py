@@ -44,7 +44,7 @@ def table_box(head: str, rows: str, count: int, identity: str = "") -> str:
 
 def html_table(table: Table) -> str:
     """A table in a box that scrolls on its own."""
-    kinds = [' class="text"' if at in table.text else "" for at in range(len(table.heads))]
+    kinds = [_kind(table, at) for at in range(len(table.heads))]
     head = "".join(f"<th{kind}>{escape(text)}</th>" for text, kind in zip(table.heads, kinds, strict=True))
     rows = "".join(
         "<tr>" + "".join(f"<td{kind}>{_cell(cell)}</td>" for cell, kind in zip(row, kinds, strict=True)) + "</tr>"
@@ -52,6 +52,11 @@ def html_table(table: Table) -> str:
     )
     box = table_box(head, rows, len(table.rows))
     return box + (f'<p class="caption">{escape(table.caption)}</p>' if table.caption else "")
+
+
+def _kind(table: Table, at: int) -> str:
+    names = [name for name, columns in (("text", table.text), ("wrap", table.wrap)) if at in columns]
+    return f' class="{" ".join(names)}"' if names else ""
 
 
 def _cell(cell: str | Interval) -> str:

@@ -17,9 +17,10 @@ from PIL import Image
 from ptycho_mlf.tracking.artifacts import Files
 
 from .data import ArmPictures, Floats, Member, Picture
+from .estimates import ENDED
 
 WEIGHTS = ("best", "last")
-BUDGET = 2_400_000
+BUDGET = 2_000_000
 """Most characters of all images together."""
 MAX_ARMS = 24
 MAX_SIDE = 320
@@ -55,7 +56,7 @@ def chosen_members(members: Sequence[Member]) -> list[Chosen]:
     chosen: list[Chosen] = []
     for arm in list(dict.fromkeys(member.arm for member in members))[:MAX_ARMS]:
         # Runs without a verdict, and runs given up early, are no outcome of the arm.
-        ended = [m for m in members if m.arm == arm and m.outcome in ("crashed", "survived", "stagnated")]
+        ended = [m for m in members if m.arm == arm and m.outcome in ENDED]
         ended.sort(key=lambda m: -m.metrics.get("val/skill_last", -math.inf))
         if len(ended) > 1:
             chosen += [("best seed", ended[0]), ("worst seed", ended[-1])]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -17,6 +19,10 @@ Json = dict[str, Any]
 COLOURS = 8
 """Colours of the page; further arms repeat them with another dash and marker."""
 _DASHES = ("solid", "dash", "dot", "dashdot")
+_NARROW = 2.5
+"""Values within this factor are drawn on a linear axis."""
+_ROOM = 0.05
+"""Share of an axis beyond its values, at each end."""
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up")
 
 
@@ -42,6 +48,11 @@ def numbers(values: ArrayLike) -> Json:
     """An array as base64 of float32, which plotly.js reads directly; NaN is a gap."""
     packed = np.ascontiguousarray(values, dtype="<f4").tobytes()
     return {"dtype": "f4", "bdata": base64.b64encode(packed).decode()}
+
+
+def rounded(values: Sequence[float]) -> list[float]:
+    """A few values as they are, to six digits."""
+    return [float(f"{value:.6g}") for value in values]
 
 
 def colour(arm: int, alpha: float = 1.0) -> str:
@@ -70,9 +81,22 @@ def axis(title: str, **values: Any) -> Json:
     return {"title": {"text": title}, **values}
 
 
-def log_axis(title: str, **values: Any) -> Json:
-    """A logarithmic axis that labels decades."""
-    return axis(title, type="log", dtick=1, exponentformat="power", **values)
+def linear_axis(title: str, low: float, high: float) -> Json:
+    """An axis from a low to a high value with some room."""
+    room = max(_ROOM * (high - low), 1e-3 * max(abs(low), abs(high)), 1e-9)
+    return axis(title, range=[low - room, high + room])
+
+
+def value_axis(title: str, low: float, high: float) -> Json:
+    """An axis from a low to a high value with some room: logarithmic where they are positive and far apart."""
+    if low <= 0 or high / low < _NARROW:
+        return linear_axis(title, low, high)
+    decades = math.log10(high / low)
+    room = _ROOM * decades
+    # Few decades: 1, 2, 5 or every digit get a label too.
+    step = "D1" if decades < 0.7 else "D2" if decades < 2.5 else 1 if decades < 8 else 0
+    ends = [math.log10(low) - room, math.log10(high) + room]
+    return axis(title, type="log", range=ends, tickformat="~g", **({"dtick": step} if step else {}))
 
 
 def label(member: Member) -> str:

@@ -32,7 +32,8 @@
     return { margin: { l: narrow ? 44 : 56, r: 10, t: 8, b: 44 }, hovermode: "closest", dragmode: narrow ? false : "zoom",
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: "system-ui, sans-serif", size: narrow ? 11 : 12.5, color: ink },
-      hoverlabel: { bgcolor: paper, font: { color: ink }, align: "left" }, ...made };
+      hoverlabel: { bgcolor: paper, font: { color: ink }, align: "left" },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: style.getPropertyValue("--soft").trim(), activecolor: ink }, ...made };
   }
 
   function shown(trace, figure) {

@@ -12,6 +12,7 @@ from ptycho_mlf.tracking.parameters import as_text, same_value
 
 from .data import Member, StudyData
 
+RATE = "learning_rate"
 _SEED = "seed"
 
 
@@ -38,16 +39,26 @@ def differing_parameters(data: StudyData) -> dict[str, dict[str, str]]:
     Several values within an arm are given as their number and range.
     """
     found: dict[str, dict[str, str]] = {}
-    names = dict.fromkeys(name for member in data.members for name in member.params)
-    declared = _declared()
-    for name in [name for name in names if name in declared and name != _SEED]:
-        # What a run of an older version did not have was at the default since then.
-        default = as_text(declared[name])
-        values = {arm: [m.params.get(name, default) for m in data.of(arm)] for arm in data.arms}
-        distinct = _distinct([value for own in values.values() for value in own])
-        if len(distinct) > 1:
+    for name in _declared():
+        values = {arm: _values(data.of(arm), name) for arm in data.arms}
+        if name != _SEED and len(_distinct([value for own in values.values() for value in own])) > 1:
             found[name] = {arm: _summary(_distinct(own)) for arm, own in values.items()}
     return found
+
+
+def varying(members: Sequence[Member]) -> tuple[str, ...]:
+    """Parameters that are not the same in all of these runs; the seed is left out. None: they are one cell."""
+    return tuple(name for name in _declared() if name != _SEED and len(_distinct(_values(members, name))) > 1)
+
+
+def _values(members: Sequence[Member], name: str) -> list[str]:
+    """A parameter as text, each once.
+
+    A run that was recorded before the parameter was declared had its default; one that ended before it could record any
+    says nothing.
+    """
+    default = as_text(_declared()[name])
+    return list(dict.fromkeys(member.params.get(name, default) for member in members if member.params))
 
 
 def _distinct(values: Sequence[str]) -> list[str]:

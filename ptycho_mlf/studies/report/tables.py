@@ -12,8 +12,9 @@ from ..statistics.proportion import Proportion
 from ..statistics.survival import SurvivalCurve
 from .data import StudyData
 from .estimates import MEASURES, Contrast, Quality, Stability, Weights
-from .reproduce import differing_parameters
-from .texts import NONE, counted, number, percent, percents, plural, probability, quartiles
+from .rates import RateAnswer
+from .reproduce import RATE, differing_parameters
+from .texts import NONE, counted, number, percent, percents, plural, probability, quartiles, rate_with_interval
 
 VERDICTS: tuple[str, ...] = get_args(VerdictName)
 
@@ -35,6 +36,8 @@ class Table:
     caption: str = ""
     text: frozenset[int] = frozenset({0})
     """Columns of words, aligned to the left."""
+    wrap: frozenset[int] = frozenset()
+    """Columns of long texts, which may take several lines."""
 
 
 def stability_table(data: StudyData, found: Sequence[Stability]) -> Table:
@@ -47,16 +50,17 @@ def stability_table(data: StudyData, found: Sequence[Stability]) -> Table:
         counts = [str(one.verdicts.get(name, 0) or "") for name in verdicts]
         counts += [str(one.pruned or "")] if pruned else []
         counts += [str(one.without_verdict or "")] if unknown else []
-        rows.append(
-            [one.arm, str(one.runs), *counts, counted(one.crash), probability(one.crash), Interval(index, one.crash)]
-        )
+        share: list[str | Interval] = [probability(one.crash), Interval(index, one.crash)]
+        if one.varying:
+            share = ["several learning rates" if one.varying == (RATE,) else "several settings", ""]
+        rows.append([one.arm, str(one.runs), counted(one.crash), *share, *counts])
     blank: list[str | Interval] = [""] * (len(verdicts) + len(extra))
-    rows += [[arm, "impossible", *blank, NONE, NONE, ""] for arm in data.impossible]
+    rows += [[arm, NONE, NONE, "impossible", "", *blank] for arm in data.impossible]
     caption = (
         "P(crash): crashed of crashed and survived runs (verdicts healthy and spike) with 95 % Wilson interval. "
         "Stagnated runs, runs out of memory, given up early or without a verdict, and impossible arms are not in it."
     )
-    return Table(("arm", "runs", *verdicts, *extra, "crashed", "P(crash)", "0 to 100 %"), rows, caption)
+    return Table(("arm", "runs", "crashed", "P(crash)", "0 to 100 %", *verdicts, *extra), rows, caption)
 
 
 def rates_table(found: Sequence[Stability]) -> Table | None:
@@ -64,11 +68,49 @@ def rates_table(found: Sequence[Stability]) -> Table | None:
     rows: list[list[str | Interval]] = [
         [one.arm, f"{rate:.4g}", counted(crash), probability(crash), Interval(index, crash)]
         for index, one in enumerate(found)
-        if len(one.rates) > 1
+        if one.varying == (RATE,)
         for rate, crash in one.rates.items()
+        if crash.n
     ]
     heads = ("arm", "learning rate", "crashed", "P(crash)", "0 to 100 %")
     return Table(heads, rows, "Raw counts at every learning rate, with 95 % Wilson intervals.") if rows else None
+
+
+def threshold_table(answers: Mapping[str, RateAnswer]) -> Table | None:
+    """LR50, LR10, stable range and sensitivity of the arms that ran at several rates; None if none did."""
+    if not answers:
+        return None
+    rows: list[list[str | Interval]] = [[arm, *_rate_cells(answer)] for arm, answer in answers.items()]
+    heads = ("arm", "LR50", "LR10", "use lr ≤", "slope per decade", "stable range", "decades", "S", "S normalised")
+    caption = (
+        "LR50, LR10: learning rates at which half and a tenth of the runs crash, with 95 % interval; an arrow marks an "
+        "end that the runs leave open. Use: the lower end of LR10's interval. Stable range: median final loss within "
+        "5 % of the possible gain. S: mean excess of the final loss over the rates tried; normalised, from 0 to 1."
+    )
+    return Table(heads, rows, caption)
+
+
+def _rate_cells(answer: RateAnswer) -> list[str]:
+    threshold, stable, cost = answer.threshold, answer.stable, answer.sensitivity
+    cells = [NONE] * 4
+    if threshold is not None:
+        slope = NONE if threshold.slope is None else f"{threshold.slope:.3g}"
+        use = NONE if threshold.usable is None else f"{threshold.usable:.3g}"
+        cells = [
+            rate_with_interval(threshold.lr50, threshold.lr50_interval),
+            rate_with_interval(threshold.lr10, threshold.lr10_interval),
+            use,
+            slope if threshold.rising else f"{slope} (rise not established)",
+        ]
+    if stable is None:
+        cells += [NONE, NONE]
+    else:
+        least = "≥ " if stable.low_open or stable.high_open else ""
+        low, high = ("≤ " if stable.low_open else ""), ("≥ " if stable.high_open else "")
+        cells += [f"{low}{stable.low:.3g} to {high}{stable.high:.3g}", f"{least}{stable.decades:.2f}"]
+    if cost is None:
+        return [*cells, NONE, NONE]
+    return [*cells, f"{cost.s:.3g}", NONE if cost.normalised is None else f"{cost.normalised:.2f}"]
 
 
 def contrast_table(found: Sequence[Contrast], most: int = 15) -> Table | None:
@@ -78,45 +120,39 @@ def contrast_table(found: Sequence[Contrast], most: int = 15) -> Table | None:
     rows: list[list[str | Interval]] = []
     for one in found[:most]:
         if one.p_value is not None:
-            how = (
-                f"{plural(one.shared, 'shared seed')}: only the first crashed in {one.only_first}, only the second in "
-            )
-            how += f"{one.only_second}; p = {one.p_value:.2g}"
+            how = f"{plural(one.shared, 'shared seed')}, crashed only in the first: {one.only_first}, "
+            how += f"only in the second: {one.only_second}; p = {one.p_value:.2g}"
         else:
             how = "" if one.interval is None else f"interval {percents(one.interval)}".replace("-", "−")
         sign = "+" if one.difference > 0 else "−" if one.difference < 0 else ""
         verdict = "established" if one.established else "not established"
-        rows.append([one.first, one.second, f"{sign}{percent(abs(one.difference))}", how, verdict])
+        rows.append([one.first, one.second, f"{sign}{percent(abs(one.difference))}", verdict, how])
     more = f" {len(found) - most} pairs more are not listed." if len(found) > most else ""
     caption = (
         "Crash probability of the first arm minus that of the second. On shared seeds McNemar's exact test decides, "
         f"else Newcombe's interval; both allow for all {plural(len(found), 'pair')} (Bonferroni, 5 % together).{more}"
     )
-    return Table(("first", "second", "difference", "evidence", "result"), rows, caption, frozenset({0, 1, 3, 4}))
+    heads = ("first", "second", "difference", "result", "evidence")
+    return Table(heads, rows, caption, frozenset({0, 1, 3, 4}), frozenset({4}))
 
 
 def quality_table(found: Sequence[Quality], weights: Weights) -> Table | None:
     """Median and quartiles over all seeds and over survivors; None if no run has scores of these weights."""
     if not any(score for one in found for score in one.scores(weights).values()):
         return None
-    heads = ["arm", "seeds", "survivors"]
-    for name in MEASURES.values():
-        heads += [f"{name}, all", f"{name}, survivors"]
     rows: list[list[str | Interval]] = []
     for one in found:
         scores = one.scores(weights)
-        sizes = next(((s.all.n, s.survivors.n) for s in scores.values() if s is not None), (0, 0))
-        row: list[str | Interval] = [one.arm, *map(str, sizes)]
-        for name in MEASURES.values():
-            score = scores[name]
-            row += [NONE, NONE] if score is None else [quartiles(score.all), quartiles(score.survivors)]
-        rows.append(row)
+        sizes = next(((str(s.all.n), str(s.survivors.n)) for s in scores.values() if s is not None), (NONE, NONE))
+        parts = [(quartiles(s.all), quartiles(s.survivors)) if s is not None else (NONE, NONE) for s in scores.values()]
+        for place, over in enumerate(("all seeds", "survivors")):
+            rows.append([one.arm if place == 0 else "", over, sizes[place], *(part[place] for part in parts)])
     chosen = "chosen by the lowest validation loss" if weights == "best" else "after the final step"
     caption = (
         f"Weights {chosen}. Median (quartiles) over all seeds, and over those that did not crash; SSIM on the test "
         "object. A run without a value counts as the worst (−∞). Runs without a verdict or given up early are left out."
     )
-    return Table(tuple(heads), rows, caption)
+    return Table(("arm", "over", "runs", *MEASURES.values()), rows, caption, frozenset({0, 1}))
 
 
 def gap_table(found: Sequence[Quality]) -> Table | None:
@@ -168,4 +204,4 @@ def datasets_table(data: StudyData) -> Table:
         floor = ", ".join(number(value, 4) for value in floors[:3])
         rows.append([digest, str(len(members)), floor, ", ".join(arms)])
     caption = "Floor: validation loss of the best constant object; a network that scores it has learned nothing."
-    return Table(("dataset hash", "runs", "floor", "arms"), rows, caption, frozenset({0, 3}))
+    return Table(("dataset hash", "runs", "floor", "arms"), rows, caption, frozenset({0, 3}), frozenset({3}))

@@ -34,6 +34,13 @@ def probability(found: Proportion) -> str:
     return NONE if found.share is None else f"{percent(found.share)} ({percents(found.interval)})"
 
 
+def rate_with_interval(value: float | None, interval: Interval) -> str:
+    """`0.0081 (0.006 to 0.011)`; a dash for a value outside the range, arrows for open ends."""
+    low = "←" if interval.low <= 0 else f"{interval.low:.3g}"
+    high = "→" if math.isinf(interval.high) else f"{interval.high:.3g}"
+    return f"{NONE if value is None else f'{value:.3g}'} ({low} to {high})"
+
+
 def quartiles(found: Spread | None, digits: int = 3) -> str:
     """`0.812 (0.79 to 0.83)`; −∞ where runs without a value decide."""
     if found is None or found.median is None or found.q25 is None or found.q75 is None:
