@@ -14,7 +14,7 @@ _OWN = ("widths", "depths", "steps", "seeds")
 
 @click.command(cls=RunCommand, context_settings={"max_content_width": 120})
 @click.option("--widths", help="Widths, increasing, separated by commas.", default="8,16,32", show_default=True)
-@click.option("--depths", help="Depths (fno_blocks), increasing.", default="2,3", show_default=True)
+@click.option("--depths", help="Depths (fno_blocks), increasing.", default="auto", show_default=True)
 @click.option("--steps", help="Steps on one batch.", type=click.IntRange(1, 1000), default=4, show_default=True)
 @click.option("--seeds", help="Number of initial weights.", type=click.IntRange(1, 100), default=3, show_default=True)
 @config_options

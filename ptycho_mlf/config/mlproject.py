@@ -70,7 +70,7 @@ _OTHERS = """\
   coordinate_check:
     parameters:
       widths: {type: string, default: "8,16,32"}
-      depths: {type: string, default: "2,3"}
+      depths: {type: string, default: "auto"}
       steps: {type: float, default: 4}
       seeds: {type: float, default: 3}
     command: >-

@@ -103,7 +103,7 @@ class RunConfig(BaseModel):
             if condition and flat[name] != field.default and not condition.holds(flat):
                 raise InputError(f"{name}={_shown(flat[name])}: nothing uses it here; it needs {condition.text}")
         self.data.check(self.replication.val_source)
-        self.model.check(self.data.N)
+        self.model.check(self.data.N, self.data.channels)
         self.training.check()
 
 

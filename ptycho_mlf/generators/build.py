@@ -21,9 +21,10 @@ def build_generator(model: ModelConfig, N: int, channels: int, seed: int) -> Gen
     Raises:
         InputError: a depth, cap or number of modes that N does not allow, or an unknown architecture.
     """
-    model.check(N)
-    body = generator_info(model.architecture).body
+    model.check(N, channels)
+    info = generator_info(model.architecture)
     with torch.random.fork_rng(devices=[]):
         # Only the generator of the CPU: `torch.manual_seed` would seed those of the accelerators as well.
         torch.default_generator.manual_seed(seed)
-        return Generator(model, N, channels, body(model, N))
+        body = info.body(model, N)
+        return Generator(N, channels, info.lifter(model, N, channels), body, info.head(model, N, channels))

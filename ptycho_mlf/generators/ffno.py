@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-import torch
 from torch import Tensor, nn
 
 from ..config import ModelConfig
+from .gate import Gate
 from .registry import register
 from .spectral_conv1d import SpectralConv1d
-
-GATE_INIT = 0.1
 
 
 class FactorisedSpectralConv(nn.Module):
@@ -25,20 +21,6 @@ class FactorisedSpectralConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Apply it."""
         return self.along_x(x) + self.along_y(x)
-
-
-class Gate(nn.Module):
-    """Multiplies by one learnable number."""
-
-    unit_axis: ClassVar[dict[str, int | None]] = {"value": None}
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.value = nn.Parameter(torch.tensor(GATE_INIT))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply it."""
-        return self.value * x
 
 
 class ChannelMixer(nn.Module):

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..config import ModelConfig
-from .heads import Head, OutputMode
+from .heads import OutputHead, OutputMode
 from .lifter import Lifter
 
 
 class Generator(nn.Module):
     """Lifter, body, head: real (B, C, N, N) amplitudes -> complex (B, C, N, N) objects, both in normalised units.
 
-    The body maps (B, w, N, N) to (B, w, N, N) and is what architectures differ in.
+    The body maps features to features and is what architectures differ in.
     """
 
-    def __init__(self, model: ModelConfig, N: int, channels: int, body: nn.Module) -> None:
+    def __init__(self, N: int, channels: int, lifter: Lifter, body: nn.Module, head: OutputHead) -> None:
         super().__init__()
         self.N, self.channels = N, channels
-        self.lifter = Lifter(channels, model.width, model.input_transform)
+        self.lifter = lifter
         self.body = body
-        self.head = Head(model.width, channels, model.output_mode)
+        self.head = head
 
     @property
     def output_mode(self) -> OutputMode:

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-OutputMode = Literal["real_imag", "amp_phase", "amp_phase_logits"]
+from ..config import ModelConfig
+
+OutputMode = Literal["real_imag", "amp_phase", "amp_phase_logits", "silu_phase"]
 
 
-class Head(nn.Module):
-    """Features (B, w, N, N) -> complex object (B, C, N, N), in normalised object units.
+class OutputHead(nn.Module):
+    """The last part of a generator: features to complex objects (B, C, N, N), in normalised object units."""
+
+    output_mode: OutputMode
+
+    def last_layers(self) -> Iterator[str]:
+        """Names of the parameters that make the output, without layers hidden in the head."""
+        yield from (name for name, _ in self.named_parameters())
+
+
+class Head(OutputHead):
+    """Features (B, w, N, N) -> complex object (B, C, N, N).
 
     - `real_imag`: one 1x1 convolution to real and imaginary part; unbounded.
     - `amp_phase`: two 1x1 convolutions; amplitude = sigmoid in 0..1, phase = pi tanh in -pi..pi rad.
@@ -21,7 +34,7 @@ class Head(nn.Module):
 
     def __init__(self, width: int, channels: int, output_mode: OutputMode) -> None:
         super().__init__()
-        self.output_mode: OutputMode = output_mode
+        self.output_mode = output_mode
         self.channels = channels
         if output_mode == "amp_phase":
             self.amplitude = nn.Conv2d(width, channels, 1)
@@ -41,3 +54,8 @@ class Head(nn.Module):
         else:
             object_BCNN = torch.polar(first.sigmoid(), math.pi * second.tanh())
         return object_BCNN.contiguous()
+
+
+def head(model: ModelConfig, N: int, channels: int) -> Head:
+    """From `width` channels."""
+    return Head(model.width, channels, model.output_mode)

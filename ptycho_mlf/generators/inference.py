@@ -1,7 +1,7 @@
 """The size of a generator, read from the names and shapes of its weights.
 
-What leaves no trace in a shape is not found out: `input_transform`, the initial layer scale, and whether a head of one
-convolution is read as `real_imag` or `amp_phase_logits`.
+What leaves no trace in a shape is not found out: `input_transform`, the initial layer scale, whether a head of one
+convolution is read as `real_imag` or `amp_phase_logits`, and `cnn_amplitude`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..config import InputError, ModelConfig
+from ..config.model import cnn_stages
 from .registry import generator_info
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -59,10 +60,13 @@ def infer_size(architecture: str, weights: Mapping[str, Tensor], N: int | None, 
     settings = {"architecture": architecture, "width": width} | settings
     if "head.amplitude.weight" in shapes:
         settings["output_mode"] = "amp_phase"
-    found = {side: fit for side in ([N] if N else _SIDES) if (fit := _fit(settings, spectra, side)) is not None}
+    stages = _count(shapes, "body.widen") + 1 if architecture == "cnn" else None
+    found = {side: fit for side in ([N] if N else _SIDES) if (fit := _fit(settings, spectra, stages, side)) is not None}
     if not found:
-        stored = ", ".join(str(spectrum.stored) for spectrum in spectra)
+        if stages is not None:
+            raise InputError(f"a cnn of {stages} encoder stages is one for N from {8 << stages} to {15 << stages}")
         where = f"N={N}" if N else "no N"
+        stored = ", ".join(str(spectrum.stored) for spectrum in spectra)
         raise InputError(f"{where} and no number of modes give {architecture} the stored modes {stored}")
     side = next(iter(found)) if len(found) == 1 else preferred
     if side not in found:
@@ -133,20 +137,61 @@ def _ffno(shapes: Shapes) -> tuple[dict[str, Any], list[_Spectrum]]:
     return settings, []
 
 
+def _hybrid_resnet(shapes: Shapes) -> tuple[dict[str, Any], list[_Spectrum]]:
+    blocks = _count(shapes, "body.encoder")
+    names = [f"body.encoder.{block}.branch.spectral.weight" for block in range(max(blocks, 1))]
+    spectra = [_spectrum(shapes, name, halvings=min(level, 2)) for level, name in enumerate(names)]
+    adapter = "body.adapter.weight"
+    settings: dict[str, Any] = {
+        "fno_blocks": blocks,
+        "resnet_blocks": _count(shapes, "body.resnet"),
+        "resnet_width": _shape(shapes, adapter, 4)[0] if adapter in shapes else 0,
+        "resnet_downsample": "strided",
+        "resnet_skips": "none",
+    }
+    if "body.down.0.weight" not in shapes:
+        settings["resnet_downsample"] = "blur_pool" if "body.down.0.0.kernel" in shapes else "avg_pool"
+    projection = "body.decoder.0.join.projection.weight"
+    if projection in shapes:
+        upsampled = _shape(shapes, "body.decoder.0.up.weight", 4)[1]
+        skip = _shape(shapes, "body.encoder.1.branch.local.weight", 4)[0]
+        added = "gated_add" if "body.decoder.0.join.gate.value" in shapes else "add"
+        joined = _shape(shapes, projection, 4)[1]
+        settings["resnet_skips"] = "concat" if joined == upsampled + skip else added
+    return settings, spectra
+
+
+def _cnn(shapes: Shapes) -> tuple[dict[str, Any], list[_Spectrum]]:
+    first, _, *_ = _shape(shapes, "lifter.lift.weight", 4)
+    # Channels double from stage to stage, up to eight times the width.
+    bottleneck = first << _count(shapes, "body.widen")
+    return {
+        "width": bottleneck // 8,
+        "cbam": "body.encoder.0.attention.spatial.compress.weight" in shapes,
+        "probe_big": "head.amplitude.ring.weight" in shapes,
+    }, []
+
+
 _READERS: dict[str, Callable[[Shapes], tuple[dict[str, Any], list[_Spectrum]]]] = {
     "fno": _fno,
     "fno_vanilla": _fno_vanilla,
     "hybrid": _hybrid,
     "stable_hybrid": _stable_hybrid,
     "ffno": _ffno,
+    "hybrid_resnet": _hybrid_resnet,
+    "cnn": _cnn,
 }
 """For every registered architecture: names and shapes to settings, and the spectra that tell modes and N."""
 
 
-def _fit(settings: Mapping[str, Any], spectra: list[_Spectrum], N: int) -> dict[str, Any] | None:
+def _fit(settings: Mapping[str, Any], spectra: list[_Spectrum], stages: int | None, N: int) -> dict[str, Any] | None:
     """The kind and number of modes that store what is stored, if this N allows it."""
+    if stages is not None:
+        return {} if cnn_stages(N) == stages and N % max(4, 2**stages) == 0 else None
     if not spectra:
         return {} if settings["modes"] <= N // 2 + 1 else None
+    if settings["architecture"] == "hybrid_resnet" and N % 4:
+        return None
     stored = spectra[0].stored
     candidates = [("two_sided", isqrt(stored // 2)), ("two_sided", stored // N), ("one_sided", isqrt(stored))]
     limit = ModelConfig(architecture=settings["architecture"]).depth_limit(N)

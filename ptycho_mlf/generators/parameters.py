@@ -12,7 +12,7 @@ from typing import cast
 
 from torch import nn
 
-from .heads import Head
+from .heads import OutputHead
 from .spectral_layer import SpectralLayer
 
 _TORCH_UNIT_AXIS: dict[type[nn.Module], dict[str, int | None]] = {
@@ -67,12 +67,12 @@ def unit_axes(module: nn.Module) -> dict[str, int | None]:
 
 
 def head_parameters(module: nn.Module) -> set[str]:
-    """Full names of the parameters of the output head."""
+    """Full names of the parameters of the output head that make the output."""
     return {
         f"{path}.{name}".lstrip(".")
         for path, part in module.named_modules()
-        if isinstance(part, Head)
-        for name, _ in part.named_parameters()
+        if isinstance(part, OutputHead)
+        for name in part.last_layers()
     }
 
 

@@ -10,9 +10,12 @@ from typing import Literal
 from torch import nn
 
 from ..config import InputError, ModelConfig
+from .heads import OutputHead, head
+from .lifter import Lifter, lifter
 
 Body = Callable[[ModelConfig, int], nn.Module]
 """(model, N) -> the body of a generator."""
+Family = Literal["fourier", "factorised_fourier", "convolutional"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class GeneratorInfo:
 
     name: str
     summary: str
-    family: Literal["fourier", "factorised_fourier"]
+    family: Family
     u_shaped: bool
     """Halves the resolution from level to level; depth is then limited by N."""
     normalised: bool
@@ -29,6 +32,10 @@ class GeneratorInfo:
     source: str
     """Where the architecture comes from."""
     body: Body
+    lifter: Callable[[ModelConfig, int, int], Lifter]
+    """(model, N, channels) -> what comes before the body."""
+    head: Callable[[ModelConfig, int, int], OutputHead]
+    """(model, N, channels) -> what comes after it."""
 
 
 _REGISTRY: dict[str, GeneratorInfo] = {}
@@ -39,9 +46,11 @@ def register(
     *,
     summary: str,
     source: str,
-    family: Literal["fourier", "factorised_fourier"] = "fourier",
+    family: Family = "fourier",
     u_shaped: bool = False,
     normalised: bool = False,
+    lifter: Callable[[ModelConfig, int, int], Lifter] = lifter,
+    head: Callable[[ModelConfig, int, int], OutputHead] = head,
 ) -> Callable[[Body], Body]:
     """Decorator: make the body of a generator known under a name.
 
@@ -52,7 +61,7 @@ def register(
     def add(body: Body) -> Body:
         if name in _REGISTRY:
             raise ValueError(f"generator {name!r} is registered twice")
-        _REGISTRY[name] = GeneratorInfo(name, summary, family, u_shaped, normalised, source, body)
+        _REGISTRY[name] = GeneratorInfo(name, summary, family, u_shaped, normalised, source, body, lifter, head)
         return body
 
     return add

@@ -37,18 +37,7 @@ class Subject:
 
 def network_source(config: RunConfig) -> Source:
     """Architecture and size, as the report's `source`."""
-    model = config.model
-    return {
-        "architecture": model.architecture,
-        "N": config.data.N,
-        "channels": config.data.channels,
-        "fno_blocks": model.fno_blocks,
-        "width": model.width,
-        "modes": model.modes,
-        "spectral": model.spectral,
-        "output_mode": model.output_mode,
-        "input_transform": model.input_transform,
-    }
+    return {"N": config.data.N, "channels": config.data.channels, **config.model.used()}
 
 
 def of_run(run_id: str, weights: str, overrides: Mapping[str, str]) -> Subject:

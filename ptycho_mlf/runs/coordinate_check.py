@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from ptycho_mlf.config import InputError, RunConfig
+from ptycho_mlf.config import InputError, ModelConfig, RunConfig
+from ptycho_mlf.config.model import SHALLOWEST_RESNET
 from ptycho_mlf.config.telemetry import TelemetryConfig
 from ptycho_mlf.telemetry.coordinate_check import Changes, Scaling, scalings, track_changes
 from ptycho_mlf.telemetry.coordinate_figures import coordinate_figure, propagation_figure
@@ -44,7 +45,8 @@ class CoordinateRequest:
     overrides: Mapping[str, str]
     """Configuration parameters."""
     widths: str = "8,16,32"
-    depths: str = "2,3"
+    depths: str = "auto"
+    """`auto`: two small ones; for a network without `fno_blocks` the one it has."""
     steps: int = 4
     seeds: int = 3
 
@@ -68,7 +70,7 @@ def check_coordinates(request: CoordinateRequest) -> str:
     Raises:
         InputError: anything asked for that does not fit; no run is left behind by a direct call.
     """
-    widths, depths = _rising("widths", request.widths, 2), _rising("depths", request.depths, 1)
+    widths, depths = _rising("widths", request.widths, 2), _depths(request)
     base = _base(request.overrides, widths[0], depths[0])
     seeds = [base.training.seed + k for k in range(request.seeds)]
     # Every network is refused before the first is trained.
@@ -119,7 +121,21 @@ def _base(overrides: Mapping[str, str], width: int, depth: int) -> RunConfig:
             raise InputError(f"{name}={value}: say {_REPLACED[name]} here")
         if _unused(name):
             raise InputError(f"{name}={value}: nothing uses it here; the steps are at a constant learning rate")
-    return RunConfig.from_flat({**SMALL, **overrides, "width": width, "fno_blocks": depth})
+    architecture = RunConfig.from_flat({k: v for k, v in overrides.items() if k == "architecture"}).model
+    small = {k: v for k, v in SMALL.items() if k not in ModelConfig.model_fields or k in architecture.used()}
+    return RunConfig.from_flat({**small, **overrides, "width": width, "fno_blocks": depth})
+
+
+def _depths(request: CoordinateRequest) -> list[int]:
+    if request.depths != "auto":
+        return _rising("depths", request.depths, 1)
+    match request.overrides.get("architecture"):
+        case "cnn":
+            return [ModelConfig().fno_blocks]
+        case "hybrid_resnet":
+            return [SHALLOWEST_RESNET, SHALLOWEST_RESNET + 1]
+        case _:
+            return [2, 3]
 
 
 def _unused(name: str) -> bool:

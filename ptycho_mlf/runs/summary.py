@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ptycho_mlf.config import RunConfig
+from ptycho_mlf.config import ModelConfig, RunConfig
 from ptycho_mlf.evaluation.evaluate import Evaluation
 from ptycho_mlf.telemetry.skill import loss_skill
 from ptycho_mlf.telemetry.verdict import Verdict
@@ -34,7 +34,7 @@ def summary_text(
     model, training, val = config.model, config.training, stats["val"]
     lines = [
         *verdict_lines(verdict),
-        f"{model.architecture}, {model.fno_blocks} blocks, width {model.width}, {stats['parameters']['real']:,} real "
+        f"{_size(model)}, {stats['parameters']['real']:,} real "
         f"parameters; {training.optimizer} at {training.learning_rate:g}, {training.scheduler}, "
         f"clip {training.clip_algorithm}; seed {training.seed}; {stats['epochs']} epochs, {stats['steps']} steps "
         f"on {stats['device']} in {stats['seconds']:.0f} s; dataset `{dataset_hash}`.",
@@ -59,10 +59,17 @@ def out_of_memory_text(config: RunConfig, verdict: Verdict, dataset_hash: str) -
     """Markdown for a run without a result."""
     model, training = config.model, config.training
     settings = (
-        f"{model.architecture}, {model.fno_blocks} blocks, width {model.width}, modes {model.modes}; "
+        f"{_size(model)}; "
         f"N {config.data.N}, batch {training.batch_size}; seed {training.seed}; dataset `{dataset_hash}`."
     )
     return "\n".join([*verdict_lines(verdict), settings]) + "\n"
+
+
+def _size(model: ModelConfig) -> str:
+    used = model.used()
+    blocks = f"{model.fno_blocks} blocks, " if "fno_blocks" in used else ""
+    modes = f", modes {model.modes}" if "modes" in used else ""
+    return f"{model.architecture}, {blocks}width {model.width}{modes}"
 
 
 def verdict_lines(verdict: Verdict) -> list[str]:

@@ -106,10 +106,12 @@ class BatchContrast:
 def head_saturation(object_BCNN: Tensor, output_mode: str) -> Tensor | None:
     """Share of bounded outputs within 1 % of a bound, or None for the unbounded `real_imag` head.
 
-    Bounds: amplitude 0 and 1, phase -pi and pi.
+    Bounds: amplitude 0 and 1, phase -pi and pi; the phase alone for `silu_phase`, whose amplitude has no upper bound.
     """
     if output_mode == "real_imag":
         return None
     amplitude, phase = object_BCNN.abs(), object_BCNN.angle().abs() / torch.pi
-    saturated = ((amplitude < 0.01) | (amplitude > 0.99)).float().mean() + (phase > 0.99).float().mean()
-    return saturated / 2
+    of_phase = (phase > 0.99).float().mean()
+    if output_mode == "silu_phase":
+        return of_phase
+    return (((amplitude < 0.01) | (amplitude > 0.99)).float().mean() + of_phase) / 2

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 DEAD_SHARE = 1e-6
 """A channel whose standard deviation is at most this share of its tensor's root mean square is dead."""
 
-_PLACES = re.compile(r"(.*\.branch|body\.(mixer|decoder)\.\d+|body\.\d+)")
+_PLACES = re.compile(r"(.*\.branch|body\.(mixer|encoder|resnet|decoder(\.\w+)?)\.\d+|body\.\d+)")
 
 
 def places(generator: nn.Module) -> dict[str, nn.Module]:
-    """Where dead channels are looked for: residual branches, mixers, decoder stages, and stages of a plain body."""
+    """Where dead channels are looked for: branches, mixers, and stages of encoders, decoders and plain bodies."""
     return {
         name: module
         for name, module in generator.named_modules()

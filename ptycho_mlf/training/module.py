@@ -108,7 +108,7 @@ class PtychoModule(L.LightningModule):
             self.config.training, params, unit_axes(self.model), head_parameters(self.model)
         )
         self.trace = StepTrace(self.device)
-        self._batch_contrast = BatchContrast(self.probe[0, 0])
+        self._batch_contrast = BatchContrast(self._predicted_probe[0, 0])
         self._frozen = torch.zeros((), device=self.device)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
@@ -148,7 +148,7 @@ class PtychoModule(L.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Start the accumulators."""
-        self._meter = ValidationMeter(self.model, self.probe, self.config.model.output_mode).__enter__()
+        self._meter = ValidationMeter(self.model, self._predicted_probe, self.config.model.output).__enter__()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Add one batch: the loss is always `mae`, whatever the training minimises. Returns the predicted objects."""
@@ -168,6 +168,14 @@ class PtychoModule(L.LightningModule):
         """Keep the clipper's statistics."""
         checkpoint["clipper"] = self.clipper.state_dict()
         checkpoint["steps_taken"] = self.steps_taken
+
+    @property
+    def _predicted_probe(self) -> Tensor:
+        """The probe where the generator predicts an object: zeros around a window are no contrast."""
+        window = self.config.model.window(self.probe.shape[-1])
+        predicted = torch.zeros_like(self.probe)
+        predicted[..., window, window] = self.probe[..., window, window]
+        return predicted
 
     def batch_sizes(self, steps: int) -> list[int]:
         """Patterns in each of the first steps of an epoch."""

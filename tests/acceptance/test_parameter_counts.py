@@ -32,6 +32,7 @@ NUMEL = {
 IDS = [f"params.{kind}.{name}" for kind, names in NUMEL.items() for name in names]
 IDS += [f"params_real.one_sided.{name}" for name in ("hybrid.n4", "fno.n4", "fno_vanilla.n4")]
 IDS += ["params.ffno.n4", "params.ffno.n24", "params_real.ffno.n4"]
+CNN_IDS = [f"params.cnn.{size}" for size in ("N64.gs1", "N64.gs1.no_cbam", "N64.gs2", "N128.gs1", "N128.gs2")]
 BLOCK_IDS = ["params.one_sided.ptychoblock.w32", "params_real.one_sided.ptychoblock.w32"]
 
 
@@ -57,6 +58,18 @@ def test_generator(acceptance, id):
     acceptance.check(id, size_of(id, count_parameters(generator)))
 
 
+@pytest.mark.parametrize("id", CNN_IDS)
+def test_cnn(acceptance, id):
+    with torch.device("meta"):
+        generator = build_generator(
+            ModelConfig(architecture="cnn", cbam="no_cbam" not in id),
+            128 if "N128" in id else 64,
+            4 if "gs2" in id else 1,
+            seed=0,
+        )
+    acceptance.check(id, count_parameters(generator).numel)
+
+
 @pytest.mark.parametrize("id", BLOCK_IDS)
 def test_block(acceptance, id):
     acceptance.check(id, size_of(id, count_parameters(PtychoBlock(32, 12, 64, "one_sided"))))
@@ -66,4 +79,4 @@ def test_every_published_count_is_tested(acceptance):
     published = set(
         acceptance.ids("params."),
     ) | set(acceptance.ids("params_real."))
-    assert {name for name in published if ".cnn." not in name} == set(IDS + BLOCK_IDS)
+    assert published == set(IDS + CNN_IDS + BLOCK_IDS)

@@ -12,7 +12,6 @@ from ptycho_mlf.config import InputError, ModelConfig
 from ptycho_mlf.generators import build_generator, list_generators
 from ptycho_mlf.generators.inference import check_weights, infer_size
 
-SHAPELESS = ("input_transform", "layerscale_init")
 CASES: list[tuple[dict[str, Any], int, int]] = [
     ({"architecture": "hybrid", "fno_blocks": 3, "width": 4, "modes": 5}, 32, 1),
     ({"architecture": "hybrid", "fno_blocks": 1, "width": 3, "modes": 17, "spectral": "one_sided"}, 32, 4),
@@ -24,6 +23,39 @@ CASES: list[tuple[dict[str, Any], int, int]] = [
     ({"architecture": "fno", "fno_blocks": 1, "width": 5, "modes": 4, "cnn_blocks": 3, "spectral": "one_sided"}, 20, 1),
     ({"architecture": "fno_vanilla", "fno_blocks": 2, "width": 4, "modes": 8}, 16, 4),
     ({"architecture": "ffno", "fno_blocks": 3, "width": 4, "modes": 9, "cnn_blocks": 1}, 16, 1),
+    ({"architecture": "cnn", "width": 4, "cbam": False}, 64, 4),
+    ({"architecture": "cnn", "width": 3, "probe_big": False}, 16, 1),
+    ({"architecture": "hybrid_resnet", "fno_blocks": 3, "width": 4, "modes": 5, "resnet_blocks": 2}, 32, 1),
+    (
+        {
+            "architecture": "hybrid_resnet",
+            "fno_blocks": 4,
+            "width": 4,
+            "modes": 9,
+            "resnet_blocks": 1,
+            "resnet_width": 8,
+            "resnet_downsample": "blur_pool",
+            "resnet_skips": "concat",
+            "spectral": "one_sided",
+        },
+        64,
+        1,
+    ),
+    *(
+        (
+            {
+                "architecture": "hybrid_resnet",
+                "fno_blocks": 3,
+                "width": 4,
+                "modes": 4,
+                "resnet_downsample": "avg_pool",
+                "resnet_skips": skips,
+            },
+            16,
+            4,
+        )
+        for skips in ("add", "gated_add")
+    ),
     (
         {
             "architecture": "ffno",
@@ -72,12 +104,22 @@ def test_where_shapes_leave_a_choice_the_preferred_side_is_taken_if_it_fits():
         infer_size("fno_vanilla", state, None, preferred=8)
 
 
+def test_a_cnn_tells_the_range_of_N_by_its_stages():
+    state = weights({"architecture": "cnn", "width": 3}, 32, 1)
+    assert infer_size("cnn", state, None, preferred=48).N == 48
+    with pytest.raises(InputError, match=r"fit N=32 and larger ones, 8 in all; say which with N"):
+        infer_size("cnn", state, None, preferred=64)
+    with pytest.raises(InputError, match="a cnn of 2 encoder stages is one for N from 32 to 60"):
+        infer_size("cnn", state, 64, preferred=64)
+
+
 @pytest.mark.parametrize(
     ("architecture", "change", "message"),
     [
         ("cnn9", {}, "architecture=cnn9: must be one of"),
         ("fno", {}, "body.0.branch.spectral.weight is missing"),
         ("ffno", {}, "body.spectral.0.along_x.weight is missing"),
+        ("hybrid_resnet", {"body.encoder.0.branch.spectral.weight": None}, "body.encoder.0.branch.spectral.weight is"),
         ("hybrid", {"lifter.lift.weight": None}, "lifter.lift.weight is missing"),
         ("hybrid", {"lifter.lift.weight": (4,)}, r"lifter.lift.weight has shape \(4,\), must have 4 axes"),
         ("hybrid", {"body.encoder.1.branch.spectral.weight": (7, 8, 8, 2)}, "N=16 and no number of modes give hybrid"),

@@ -11,6 +11,7 @@ from ptycho_mlf.config.model import Architecture
 from ptycho_mlf.generators import build_generator, count_parameters, head_parameters, unit_axes
 
 ARCHITECTURES = get_args(Architecture)
+BOTH = ("weight", "bias")
 
 # architecture, settings, N, channels -> numel (complex once), reals (complex twice)
 COUNTS = [
@@ -53,6 +54,8 @@ COUNTS = [
     ("fno", {"spectral": "one_sided"}, 64, 4, 657_064, 1_246_888),
     ("ffno", {}, 64, 1, 88_227, 112_803),
     ("ffno", {"fno_blocks": 24}, 64, 1, 173_347, 197_923),
+    # Two_sided at N=64; less the 12 c + c/2 + c/4 biases in front of norms, one_sided, 7,784,579 (c = 128).
+    ("hybrid_resnet", {"spectral": "one_sided"}, 64, 1, 7_784_579, 13_240_451),
 ]
 
 
@@ -87,8 +90,13 @@ def test_live_parameters_of_one_sided_hybrid_are_half_of_the_spectral_ones():
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_live_parameters_are_those_that_receive_a_gradient(architecture):
     """Measured on double precision, where no gradient is rounded to zero."""
-    generator = build_generator(small(architecture), 16, 1, seed=0).double()
-    y = generator(torch.rand(4, 1, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
+    N = 32 if architecture == "cnn" else 16
+    generator = build_generator(small(architecture), N, 1, seed=0).double()
+    if architecture == "cnn":
+        for name, bias in generator.named_parameters():
+            if name.endswith("bias"):
+                nn.init.ones_(bias)  # No ReLU is shut for all patterns.
+    y = generator(torch.rand(4, 1, N, N, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
     (torch.view_as_real(y) * torch.randn(*y.shape, 2, dtype=torch.float64)).sum().backward()
     alive = sum(int((p.grad != 0).sum()) for p in generator.parameters() if p.grad is not None)
     assert alive == count_parameters(generator).live
@@ -136,7 +144,14 @@ def test_a_parameter_without_declaration_is_an_error():
         unit_axes(Undeclared())
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_head_of_the_cnn_is_its_last_convolutions():
+    both, window = (build_generator(small("cnn", probe_big=big), 32, 1, seed=0) for big in (True, False))
+    names = {f"head.{part}.{conv}.{p}" for part in ("amplitude", "phase") for conv in ("window", "ring") for p in BOTH}
+    assert head_parameters(both) == names
+    assert head_parameters(window) == {name for name in names if "ring" not in name}
+
+
+@pytest.mark.parametrize("architecture", set(ARCHITECTURES) - {"cnn"})
 def test_head_names(architecture):
     plain, bounded = (
         build_generator(small(architecture, output_mode=mode), 32, 1, seed=0) for mode in ("real_imag", "amp_phase")

@@ -40,7 +40,10 @@ def content(run_id: str, name: str) -> Any:
 
 @pytest.mark.parametrize("architecture", list_generators())
 def test_every_architecture(architecture: str, store: Path, dataset_cache: Path, capsys: pytest.CaptureFixture[str]):
-    run_id = check_coordinates(request({"architecture": architecture}, dataset_cache))
+    changes = {"modes": "12"} if architecture == "cnn" else {}  # Its default: it has none.
+    asked = {"architecture": architecture, **changes}
+    depths = "auto" if architecture in ("cnn", "hybrid_resnet") else "2"
+    run_id = check_coordinates(request(asked, dataset_cache, depths=depths))
     assert {item.path for item in MlflowClient().list_artifacts(run_id)} == ARTIFACTS
     assert MlflowClient().get_run(run_id).data.tags["kind"] == "coordinate_check"
     for name in ("coordinate_check.png", "signal_propagation.png"):
@@ -50,8 +53,12 @@ def test_every_architecture(architecture: str, store: Path, dataset_cache: Path,
     assert places["lifter.transform"]["slope"] is None
     assert isinstance(places["head"]["slope"], float)
     signals = content(run_id, "signal_propagation.json")["places"]
-    assert [s["place"] for s in signals] == list(places) * 2
-    assert "head.projection" in capsys.readouterr().out
+    depths = {row["depth"] for row in signals}
+    assert depths == {"cnn": {4}, "hybrid_resnet": {3, 4}}.get(architecture, {2})
+    deepest = [s["place"] for s in signals if s["depth"] == max(depths)]
+    assert set(deepest) == set(places)
+    assert len(deepest) == 2 * len(places)
+    assert ("head.amplitude" if architecture == "cnn" else "head.projection") in capsys.readouterr().out
 
 
 def test_the_same_seeds_give_the_same_numbers(store: Path, dataset_cache: Path):

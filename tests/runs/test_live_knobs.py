@@ -22,6 +22,8 @@ COSINE = {"scheduler": "WarmupCosine", "epochs": 4}
 PLATEAU = {"scheduler": "ReduceLROnPlateau", "plateau_patience": 0, "learning_rate": 0.05, "epochs": 4}
 COLLAPSE = {"scheduler": "Default", "learning_rate": 0.3, "epochs": 60}
 STABLE = {"architecture": "stable_hybrid"}
+RESNET = {"architecture": "hybrid_resnet", "fno_blocks": 3, "resnet_blocks": 1}
+CNN = {"architecture": "cnn", "fno_blocks": 4, "modes": 12}  # The defaults: it has neither blocks nor modes.
 
 # name: (where it is consumed, its other value)
 CASES: dict[str, tuple[dict[str, Any], Any]] = {
@@ -57,6 +59,13 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
     "cnn_blocks": ({"architecture": "fno"}, 1),
     "ffno_weights": ({"architecture": "ffno"}, "per_block"),
     "ffno_gate": ({"architecture": "ffno"}, "per_block"),
+    "resnet_blocks": (RESNET, 2),
+    "resnet_width": (RESNET, 8),
+    "resnet_downsample": (RESNET, "blur_pool"),
+    "resnet_skips": (RESNET, "gated_add"),
+    "cbam": (CNN, False),
+    "probe_big": (CNN, False),
+    "cnn_amplitude": (CNN, "sigmoid"),
     "loss": ({}, "amp_mse"),
     "poisson_eps": ({"loss": "poisson"}, 100.0),
     "tv_amp_weight": ({}, 0.1),

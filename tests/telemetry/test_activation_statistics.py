@@ -194,7 +194,7 @@ def test_the_network_is_left_as_it_was():
 
 @pytest.mark.parametrize("architecture", list_generators())
 def test_every_architecture_is_covered_place_by_place(architecture: str):
-    model = build_generator(ModelConfig(architecture=architecture, fno_blocks=2, width=4, modes=4), 16, 1, 0)
+    model = build_generator(ModelConfig(architecture=architecture, fno_blocks=3, width=4, modes=4), 16, 1, 0)
     layers = measure(model, [torch.rand(3, 1, 16, 16)])
     names = {layer.name for layer in layers}
     assert {name.partition("#")[0] for name in names} == hooked_layers(model).keys()
@@ -202,10 +202,14 @@ def test_every_architecture_is_covered_place_by_place(architecture: str):
     assert leaves <= names
     assert {"lifter", "head"} <= names
     ratios = [layer.name for layer in layers if layer.spectral_local_ratio is not None]
-    assert (len(ratios) > 0) == (architecture != "ffno")
+    assert (len(ratios) > 0) == (architecture not in ("ffno", "cnn"))
     if architecture == "ffno":
         assert {"body.spectral.0", "body.spectral.0#2", "body.mixer.1", "body.refiner.0.branch"} <= names
-    if "hybrid" in architecture:
+    if architecture == "cnn":
+        assert {"body.encoder.0", "body.encoder.0.attention.channel.squeeze#2", "head.amplitude.ring_up"} <= names
+    if architecture == "hybrid_resnet":
+        assert {"body.encoder.2.branch", "body.resnet.5", "body.gate#6", "body.decoder.1.up"} <= names
+    if architecture in ("hybrid", "stable_hybrid"):
         assert {"body.encoder.1.branch", "body.bottleneck.branch", "body.decoder.0", "body.down.0"} <= names
     for layer in layers:
         for field in fields(layer):

@@ -12,8 +12,9 @@ from ptycho_mlf.generators import build_generator
 from ptycho_mlf.telemetry.dead_channels import DeadChannelMeter, places
 
 
-def generator(architecture: str) -> nn.Module:
-    return build_generator(ModelConfig(architecture=architecture, width=4, modes=4, fno_blocks=2), 16, 1, 0)
+def generator(architecture: str, N: int = 16, **settings: int) -> nn.Module:
+    sizes = {"width": 4, "modes": 4, "fno_blocks": 2, **settings}
+    return build_generator(ModelConfig.model_validate({"architecture": architecture, **sizes}), N, 1, 0)
 
 
 INPUT = torch.rand(6, 1, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -30,6 +31,26 @@ INPUT = torch.rand(6, 1, 16, 16, generator=torch.Generator().manual_seed(0))
 )
 def test_every_branch_and_stage_is_watched(architecture: str, expected: set[str]):
     assert set(places(generator(architecture))) == expected
+
+
+def test_stages_of_convolutions_are_watched_too():
+    stages = {"body.encoder.0", "body.encoder.1", "body.decoder.amplitude.0", "body.decoder.phase.0"}
+    assert set(places(generator("cnn", N=32))) == stages
+    branches = {f"body.encoder.{k}.branch" for k in range(3)} | {f"body.resnet.{k}" for k in range(6)}
+    watched = set(places(generator("hybrid_resnet", fno_blocks=3)))
+    assert watched == branches | {"body.decoder.0", "body.decoder.1"}
+
+
+def test_a_dead_decoder_of_the_cnn_is_seen():
+    model = generator("cnn", N=32)
+    with torch.no_grad():
+        for parameter in model.get_submodule("body.decoder.amplitude.0").parameters():
+            parameter.fill_(-1)  # Positive inputs end below zero, and ReLU gives nothing else than zeros.
+    with DeadChannelMeter(model) as meter, torch.no_grad():
+        model(torch.rand(4, 1, 32, 32, generator=torch.Generator().manual_seed(0)))
+    found = meter.result()
+    assert found["body.decoder.amplitude.0"] == 1.0
+    assert found["body.decoder.phase.0"] < 1.0
 
 
 def test_planted_dead_channels_are_counted_in_their_place():
