@@ -13,11 +13,11 @@ from ..threshold.threshold import HALF, TENTH, Threshold
 from .data import StudyData
 from .estimates import Stability
 from .plot import Figure, Json, colour, dash, numbers, rounded, safe, symbol, trace, value_axis
-from .rates import RateAnswer
+from .rates import MOST_RATES, RateAnswer
 
 _POINTS = 200
-_MOST_RATES = 10
-"""More distinct rates than this are drawn in bins."""
+_DODGE = 0.012
+"""Distance between the points of two arms at one rate, as a share of the axis."""
 
 
 def crash_figure(data: StudyData, found: list[Stability], answers: Mapping[str, RateAnswer]) -> Figure | None:
@@ -28,12 +28,15 @@ def crash_figure(data: StudyData, found: list[Stability], answers: Mapping[str, 
     low, high = min(t.low for t in thresholds.values()), max(t.high for t in thresholds.values())
     traces: list[Json] = []
     for index, one in enumerate(found):
-        if one.arm in thresholds:
-            threshold = thresholds[one.arm]
-            traces += [_curve(index, one.arm, threshold)] if threshold.lr50 and threshold.slope else []
-            traces += _interval(index, one.arm, "LR50", threshold.lr50, threshold.lr50_interval, HALF, (low, high))
-            traces += _interval(index, one.arm, "LR10", threshold.lr10, threshold.lr10_interval, TENTH, (low, high))
-            traces.append(_counts(index, one, threshold))
+        if one.arm not in thresholds:
+            continue
+        threshold = thresholds[one.arm]
+        traces += [_curve(index, one.arm, threshold)] if threshold.lr50 and threshold.slope else []
+        traces += _interval(index, one.arm, "LR50", threshold.lr50, threshold.lr50_interval, HALF, (low, high))
+        traces += _interval(index, one.arm, "LR10", threshold.lr10, threshold.lr10_interval, TENTH, (low, high))
+        # Arms side by side: they are often tried at the same rates.
+        aside = list(thresholds).index(one.arm) - (len(thresholds) - 1) / 2
+        traces.append(_counts(index, one, threshold, (high / low) ** (_DODGE * aside)))
     y = {"title": {"text": "P(crash)"}, "range": [-0.03, 1.03], "tickformat": ".0%"}
     caption = (
         "Points: share of crashed runs with 95 % Wilson interval, at each rate or, where there are many, in parts of "
@@ -116,9 +119,9 @@ def _interval(
     return [bar, trace(index, x=[value], y=[level], mode="markers", marker=marker, hovertemplate=text)]
 
 
-def _counts(index: int, one: Stability, threshold: Threshold) -> Json:
+def _counts(index: int, one: Stability, threshold: Threshold, dodge: float) -> Json:
     points: list[tuple[float, Proportion]] = [(rate, crash) for rate, crash in one.rates.items() if crash.n]
-    if len(points) > _MOST_RATES:
+    if len(points) > MOST_RATES:
         points = [(math.sqrt(part.low * part.high), part.crashes) for part in threshold.bins if part.crashes.n]
     shares = [crash.k / crash.n for _, crash in points]
     above = [crash.interval.high - share for (_, crash), share in zip(points, shares, strict=True)]
@@ -126,7 +129,7 @@ def _counts(index: int, one: Stability, threshold: Threshold) -> Json:
     bars = {"type": "data", "symmetric": False, "array": rounded(above), "arrayminus": rounded(below)}
     return trace(
         index,
-        x=rounded([rate for rate, _ in points]),
+        x=rounded([rate * dodge for rate, _ in points]),
         y=rounded(shares),
         mode="markers",
         marker={"symbol": symbol(index), "size": 9, "color": colour(index)},

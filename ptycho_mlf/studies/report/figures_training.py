@@ -13,6 +13,8 @@ SINGLE_POINTS = 100
 BANDS, RANGE, SINGLE = "median and quartiles", "with minimum and maximum", "single runs"
 _VISIBLE = 30
 """An axis reaches at first so many times the largest median at the beginning; one double click shows all."""
+_ROOM = 2
+"""And at most so many times the largest finite quartile."""
 _HOVER = "%{x:.0f} steps: %{y:.4g}"
 
 
@@ -58,18 +60,20 @@ def _figure(data: StudyData, column: str, title: str, unit: str, caption: str, f
 
 def _limits(bands: list[Band]) -> tuple[float, float, float]:
     """Lower and upper end of the axis at first, and what stands for infinity: beyond both."""
-    values, lower = (
-        np.concatenate([edge for band in bands for edge in edges(band)])
-        for edges in (lambda b: (b.low_K, b.high_K, b.median_K), lambda b: (b.lower_K, b.median_K))
-    )
-    values, lower = values[np.isfinite(values)], lower[np.isfinite(lower)]
-    if not len(values) or not len(lower):
+    edges = {
+        name: np.concatenate([getattr(band, name) for band in bands])
+        for name in ("low_K", "lower_K", "median_K", "upper_K", "high_K")
+    }
+    found = {name: edge[np.isfinite(edge)] for name, edge in edges.items()}
+    if not len(found["lower_K"]):
         return 0.1, 10.0, 1e3
-    low, top = float(lower.min()), float(values.max())
+    low, top = float(found["lower_K"].min()), float(found["high_K"].max())
     if low <= 0:
         return low, top, top + 100 * max(top - low, 1e-6)
+    usual = float(found["upper_K"].max()) if len(found["upper_K"]) else top
+    high = min(top, _ROOM * usual)
     begin = max([float(band.median_K[0]) for band in bands if np.isfinite(band.median_K[0])], default=top)
-    return low, max(min(top, begin * _VISIBLE), low), top * 100
+    return low, max(min(high, begin * _VISIBLE), low), top * 100
 
 
 def _band_traces(arm: int, name: str, band: Band, cap: float) -> list[Json]:

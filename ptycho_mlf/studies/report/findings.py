@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from ..threshold.threshold import Bound
+from ..threshold.sentences import advice, doubts, finding
 from .data import StudyData
 from .estimates import Contrast, Estimates, Stability, ranking
 from .reproduce import RATE
-from .texts import listed, number, percent, percents, plural, rate_with_interval
+from .texts import listed, number, percent, percents, plural
 
 _MOST = 6
 """Arms that are named in one sentence, or in one each."""
-_BOUNDS: Mapping[Bound, str] = {
-    "none": "",
-    "all_survive": "no rate that was tried is too high",
-    "all_crash": "every rate that was tried is too high",
-    "above": "half of them crash only above the rates that were tried",
-    "below": "half of them crash even below the rates that were tried",
-    "not_rising": "crashes do not become more frequent with the rate",
-}
 
 
 def findings(data: StudyData, found: Estimates) -> list[str]:
@@ -38,19 +30,12 @@ def findings(data: StudyData, found: Estimates) -> list[str]:
 
 
 def _thresholds(found: Estimates) -> list[str]:
-    """One sentence per arm that ran at several learning rates."""
-    sentences: list[str] = []
-    for arm, answer in list(found.rates.items())[:_MOST]:
-        threshold = answer.threshold
-        if threshold is None:
-            continue
-        seen = f"{threshold.crashes} of {threshold.runs} runs crashed"
-        half = f"half of its runs crash at {rate_with_interval(threshold.lr50, threshold.lr50_interval)}"
-        what = f"{seen}, {half}" if threshold.lr50 is not None else f"{seen}; {_BOUNDS[threshold.bound]}"
-        use = threshold.usable
-        lead = f"{arm}: no safe learning rate is established" if use is None else f"{arm}: use lr <= {use:.3g}"
-        sentences.append(f"{lead} ({what}).")
-    return sentences
+    """A paragraph per arm that ran at several learning rates: what to use, what was found, what to doubt."""
+    thresholds = {arm: answer.threshold for arm, answer in found.rates.items() if answer.threshold is not None}
+    return [
+        " ".join([f"{arm}: {advice(one).removesuffix('.')}.", finding(one), *doubts(one)])
+        for arm, one in list(thresholds.items())[:_MOST]
+    ]
 
 
 def _crashes(found: Sequence[Stability]) -> list[str]:

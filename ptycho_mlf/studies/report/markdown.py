@@ -31,7 +31,7 @@ def summary_markdown(data: StudyData, found: Estimates) -> str:
         ("Stability", stability_table(data, found.stability)),
         ("", contrast_table(found.contrasts)),
         ("Learning rates", threshold_table(found.rates)),
-        ("", rates_table(found.stability)),
+        ("", rates_table(found.stability, found.rates)),
         ("Steps to failure", survival_table(found.survival)),
         ("Quality, best weights", quality_table(found.quality, "best")),
         ("Quality, last weights", quality_table(found.quality, "last")),

@@ -71,7 +71,7 @@ def report_html(data: StudyData, found: Estimates) -> str:
         _Part(
             "Learning rates",
             [crash_figure(data, found.stability, found.rates), loss_figure(data, found.rates)],
-            [threshold_table(found.rates), rates_table(found.stability)],
+            [threshold_table(found.rates), rates_table(found.stability, found.rates)],
         ),
         _Part("Training", training_figures(data), []),
         _Part("Time to failure", [survival_figure(data, found.survival)], [survival_table(found.survival)]),

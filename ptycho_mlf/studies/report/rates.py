@@ -13,6 +13,9 @@ from ..threshold.threshold import Threshold, fit_threshold
 from .data import Member, StudyData
 from .reproduce import RATE, varying
 
+MOST_RATES = 10
+"""More rates than this are shown in parts of the range."""
+
 
 @dataclass(frozen=True)
 class RateAnswer:

@@ -17,21 +17,21 @@ _COLUMNS: Sequence[tuple[str, str]] = (
     ("SSIM phase", "test/best/ssim_phase"),
     ("grad norm max", "grad_norm/run_max"),
 )
-_WORDS = {"arm", "verdict", "status", "run"}
+_WORDS = {"arm", "verdict", "run"}
 _CAPTION = (
-    "A click on a heading sorts. No verdict: killed, failed or still running. *: the note under the pointer says more. "
-    "Scores on the test object are those of the best weights."
+    "A click on a heading sorts, a click on a run shows the command that repeats it. A star has a note under the "
+    "pointer. SSIM is of the best weights, on the test object."
 )
 
 
 def runs_table(data: StudyData) -> str:
     """HTML of the table and its tools."""
-    heads = ["arm", "seed", "lr", "verdict", "status", "steps", "onset", *(head for head, _ in _COLUMNS), "run"]
+    heads = ["arm", "seed", "lr", "verdict", "steps", "onset", *(head for head, _ in _COLUMNS), "run"]
     kinds = [' class="text"' if text in _WORDS else "" for text in heads]
     head = "".join(f'<th aria-sort="none"{kind}>{escape(text)}</th>' for text, kind in zip(heads, kinds, strict=True))
     index = {arm: at for at, arm in enumerate(data.arms)}
     rows = "".join(_row(member, index[member.arm]) for member in data.members)
-    table = table_box(f"{head}<th></th>", rows, len(data.members), "runs")
+    table = table_box(head, rows, len(data.members), "runs")
     return f'{_tools(data)}{table}<p class="caption">{_CAPTION}</p><dialog></dialog>'
 
 
@@ -47,7 +47,8 @@ def _tools(data: StudyData) -> str:
 
 
 def _fate(member: Member) -> str:
-    return "pruned" if member.outcome == "pruned" else member.verdict or "no verdict"
+    """The verdict; of a run without one, its status."""
+    return "pruned" if member.outcome == "pruned" else member.verdict or member.status.lower()
 
 
 def _row(member: Member, index: int) -> str:
@@ -60,15 +61,13 @@ def _row(member: Member, index: int) -> str:
         f'<td class="text">{key(index)} {escape(member.arm)}</td>',
         f"<td>{escape(member.seed)}</td>",
         f"<td>{short(member.learning_rate, 4)}</td>",
-        f'<td class="text{crashed}">{escape(fate)}</td>',
-        f'<td class="text"{note}>{escape(member.status.lower())}{"*" if notes else ""}</td>',
+        f'<td class="text{crashed}"{note}>{escape(fate)}{"*" if notes else ""}</td>',
         f"<td>{'' if member.steps is None else member.steps}</td>",
         f"<td>{'' if member.onset_step is None else member.onset_step}</td>",
     ]
     numbers = [member.metrics.get(metric) for _, metric in _COLUMNS]
     plain += [f'<td data-value="{"" if v is None else f"{v:.6g}"}">{short(v)}</td>' for v in numbers]
-    run = f'<td class="text"><code>{escape(member.run_id[:8])}</code></td>'
-    more = '<td><button type="button">command</button></td>'
+    run = f'<td class="text"><button type="button"><code>{escape(member.run_id[:8])}</code></button></td>'
     attributes = {
         "arm": str(index),
         "verdict": fate,
@@ -76,4 +75,4 @@ def _row(member: Member, index: int) -> str:
         "command": run_command(member),
     }
     named = " ".join(f'data-{name}="{escape(text)}"' for name, text in attributes.items())
-    return f"<tr {named}>{''.join(plain)}{run}{more}</tr>"
+    return f"<tr {named}>{''.join(plain)}{run}</tr>"

@@ -10,9 +10,10 @@ from ptycho_mlf.telemetry.verdict import VerdictName
 
 from ..statistics.proportion import Proportion
 from ..statistics.survival import SurvivalCurve
+from ..threshold.sentences import rounded_down
 from .data import StudyData
 from .estimates import MEASURES, Contrast, Quality, Stability, Weights
-from .rates import RateAnswer
+from .rates import MOST_RATES, RateAnswer
 from .reproduce import RATE, differing_parameters
 from .texts import NONE, counted, number, percent, percents, plural, probability, quartiles, rate_with_interval
 
@@ -63,17 +64,21 @@ def stability_table(data: StudyData, found: Sequence[Stability]) -> Table:
     return Table(("arm", "runs", "crashed", "P(crash)", "0 to 100 %", *verdicts, *extra), rows, caption)
 
 
-def rates_table(found: Sequence[Stability]) -> Table | None:
-    """Crashes by learning rate of the arms that ran at several; None if none did."""
-    rows: list[list[str | Interval]] = [
-        [one.arm, f"{rate:.4g}", counted(crash), probability(crash), Interval(index, crash)]
-        for index, one in enumerate(found)
-        if one.varying == (RATE,)
-        for rate, crash in one.rates.items()
-        if crash.n
-    ]
+def rates_table(found: Sequence[Stability], answers: Mapping[str, RateAnswer]) -> Table | None:
+    """Crashes by learning rate, or by parts of the range, of the arms that ran at several; None if none did."""
+    rows: list[list[str | Interval]] = []
+    for index, one in enumerate(found):
+        threshold = answers[one.arm].threshold if one.arm in answers else None
+        if threshold is None:
+            continue
+        cells = {f"{rate:.4g}": crash for rate, crash in one.rates.items() if crash.n}
+        if len(cells) > MOST_RATES:
+            cells = {f"{part.low:.3g} to {part.high:.3g}": part.crashes for part in threshold.bins}
+        for rates, crash in cells.items():
+            rows.append([one.arm, rates, counted(crash), probability(crash), Interval(index, crash)])
     heads = ("arm", "learning rate", "crashed", "P(crash)", "0 to 100 %")
-    return Table(heads, rows, "Raw counts at every learning rate, with 95 % Wilson intervals.") if rows else None
+    caption = "Raw counts with 95 % Wilson intervals, at each rate or, if there are many, in equal parts of the range."
+    return Table(heads, rows, caption) if rows else None
 
 
 def threshold_table(answers: Mapping[str, RateAnswer]) -> Table | None:
@@ -81,11 +86,11 @@ def threshold_table(answers: Mapping[str, RateAnswer]) -> Table | None:
     if not answers:
         return None
     rows: list[list[str | Interval]] = [[arm, *_rate_cells(answer)] for arm, answer in answers.items()]
-    heads = ("arm", "LR50", "LR10", "use lr ≤", "slope per decade", "stable range", "decades", "S", "S normalised")
+    heads = ("arm", "use lr ≤", "LR50", "LR10", "slope per decade", "stable range", "decades", "S", "S_n")
     caption = (
         "LR50, LR10: learning rates at which half and a tenth of the runs crash, with 95 % interval; an arrow marks an "
         "end that the runs leave open. Use: the lower end of LR10's interval. Stable range: median final loss within "
-        "5 % of the possible gain. S: mean excess of the final loss over the rates tried; normalised, from 0 to 1."
+        "5 % of the possible gain. S: mean excess of the final loss over the rates tried; S_n: normalised, from 0 to 1."
     )
     return Table(heads, rows, caption)
 
@@ -95,11 +100,11 @@ def _rate_cells(answer: RateAnswer) -> list[str]:
     cells = [NONE] * 4
     if threshold is not None:
         slope = NONE if threshold.slope is None else f"{threshold.slope:.3g}"
-        use = NONE if threshold.usable is None else f"{threshold.usable:.3g}"
+        use = NONE if threshold.usable is None else f"{rounded_down(threshold.usable):.2g}"
         cells = [
+            use,
             rate_with_interval(threshold.lr50, threshold.lr50_interval),
             rate_with_interval(threshold.lr10, threshold.lr10_interval),
-            use,
             slope if threshold.rising else f"{slope} (rise not established)",
         ]
     if stable is None:
