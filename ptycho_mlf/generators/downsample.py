@@ -6,7 +6,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, conv2d, pad
+from torch.nn.functional import avg_pool2d, conv2d
+
+from .reflect import reflect
 
 Downsample = Literal["strided", "avg_pool", "blur_pool"]
 
@@ -28,7 +30,7 @@ class BlurPool(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Apply it to every channel."""
         kernel = self.kernel.to(x).expand(x.shape[1], 1, 3, 3)
-        return conv2d(pad(x, (1, 1, 1, 1), mode="reflect"), kernel, stride=2, groups=x.shape[1])
+        return conv2d(reflect(x), kernel, stride=2, groups=x.shape[1])
 
 
 class AveragePool(nn.Module):

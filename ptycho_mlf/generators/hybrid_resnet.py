@@ -12,6 +12,7 @@ from .blocks import PtychoBlock
 from .downsample import downsample
 from .gate import Gate
 from .heads import Head
+from .reflect import reflect
 from .registry import register
 
 DOWNSAMPLES = 2
@@ -31,16 +32,16 @@ class ResnetBranch(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect", bias=False)
+        self.first = nn.Conv2d(channels, channels, 3, bias=False)
         self.first_norm = _instance_norm(channels)
         self.activation = nn.GELU()
-        self.second = nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect", bias=False)
+        self.second = nn.Conv2d(channels, channels, 3, bias=False)
         self.second_norm = _instance_norm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply it."""
-        x = self.activation(self.first_norm(self.first(x)))
-        return self.second_norm(self.second(x))
+        x = self.activation(self.first_norm(self.first(reflect(x))))
+        return self.second_norm(self.second(reflect(x)))
 
 
 class SkipJoin(nn.Module):

@@ -26,7 +26,7 @@ WATCHED = {"cnn": "body.decoder.amplitude.0", "hybrid_resnet": "body.resnet.1"}
 @pytest.mark.parametrize("architecture", CASES)
 def test_a_run_and_its_reports(architecture: str, tiny: Callable[..., RunConfig], store: Path):
     settings = {**CASES[architecture], "width": 8, "clip_algorithm": "agc", "activation_epochs": 1}
-    config = tiny(architecture=architecture, N=32, epochs=1, sharpness_epochs=1, **settings)
+    config = tiny(architecture=architecture, N=32, epochs=1, **settings)
     run_id = run_stage_a(config).run_id
 
     def content(name: str) -> Any:

@@ -60,6 +60,9 @@ def test_saturation_counts_outputs_at_a_bound():
     assert share is not None
     assert share.item() == pytest.approx((0.5 + 0.25) / 2)
     assert head_saturation(torch.ones(1, 1, 2, 2, dtype=torch.complex64), "real_imag") is None
+    # An amplitude without an upper bound has none to be at; every one of these phases but one is within its bounds.
+    phases = torch.polar(torch.tensor([0.0, 1.0, 50.0, 2.0]), torch.tensor([0.0, 3.0, torch.pi, -2.0]))
+    assert head_saturation(phases.view(1, 1, 2, 2), "silu_phase") == 0.25
 
 
 @pytest.mark.parametrize("channels", [1, 4])
