@@ -56,6 +56,7 @@ def importance_figure(shares: Mapping[str, float]) -> go.Figure:
         orientation="h",
         marker={"color": "#0072b2"},
         text=[f"{shares[name]:.0%}" for name in names],
+        textangle=0,
         hoverinfo="skip",
     )
     figure = go.Figure(bars, layout=_layout(110 + 32 * len(names)))

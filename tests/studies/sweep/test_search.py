@@ -53,7 +53,7 @@ def children() -> dict[str, Run]:
 
 def test_trials_runs_and_page_agree(sweep: Callable[..., list[FrozenTrial]], capsys: pytest.CaptureFixture[str]):
     """A crash is complete and never pruned; what was given up has no crash; nothing but validation decides."""
-    trials = sweep(learning_rate="1e-2|1e-3|1e-7|1e5", lr_warmup_epochs="0..13", max_trials="14")
+    trials = sweep(learning_rate="1e-2|1e-3|1e-7|1e5", lr_warmup_epochs="0..13", max_trials="6")
     runs = children()
     parent = next(run for run in runs.values() if run.data.tags.get("study.kind") == "sweep")
     fates: dict[str, int] = {}
