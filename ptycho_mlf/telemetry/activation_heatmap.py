@@ -30,7 +30,7 @@ ROW, PANEL, CELL_WIDTH = 0.165, 1.3, 0.62
 MISSING = "#e4e4e4"
 """Colour of what does not apply or is not finite."""
 DECADES = 6.0
-"""A logarithmic scale shows at most so many decades below its largest value, so that one zero does not eat it."""
+"""A logarithmic scale begins at most so many decades below its 10 % quantile, so that no tiny value eats it."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _over_epochs(document: dict[str, Any]) -> Figure:
         every = -(-len(epochs) // (6 if width == PANEL else 2))
         axes.set_xticks(range(0, len(epochs), every), epochs[::every], fontsize=TICK)
         axes.set_xlabel("epoch", fontsize=LABEL)
-        _bar(figure, [axes], family, scale, "share" if family in (SHARE, DETAIL) else "")
+        _bar(figure, [axes], family, scale, "network units" if family is MAGNITUDE else family.label)
     _name_rows(panels[0], names)
     _lines(panels, names)
     return figure
@@ -150,7 +150,8 @@ def _scale(family: _Family, grid: Grid) -> Normalize:
         extent = max(2.0, float(np.max(np.maximum(positive, 1 / positive).clip(max=10 ** (DECADES / 2)))))
         return LogNorm(1 / extent, extent)
     top = float(positive.max())
-    return LogNorm(min(max(float(positive.min()), top * 10**-DECADES), top / 2), top)
+    low = max(float(positive.min()), float(np.quantile(positive, 0.1)) * 10**-DECADES)
+    return LogNorm(min(low, top / 2), top)
 
 
 def _colours(family: _Family) -> Colormap:
@@ -186,7 +187,8 @@ def _short(value: float) -> str:
 
 
 def _name_rows(axes: Axes, names: Sequence[str]) -> None:
-    axes.set_yticks(range(len(names)), names, fontsize=TICK, family="monospace")
+    short = [name.removeprefix("body.") for name in names]
+    axes.set_yticks(range(len(names)), short, fontsize=TICK, family="monospace")
 
 
 def _lines(panels: Sequence[Axes], names: Sequence[str]) -> None:
@@ -220,7 +222,7 @@ def _title(document: dict[str, Any]) -> str:
 
 
 def _new_figure(document: dict[str, Any], names: Sequence[str], width: float) -> Figure:
-    labels = 0.068 * max(len(name) for name in names)
+    labels = 0.068 * max(len(name.removeprefix("body.")) for name in names)
     figure = Figure(figsize=(labels + width, ROW * len(names) + 2.0), layout=ConstrainedLayoutEngine())
     FigureCanvasAgg(figure)
     figure.suptitle(_title(document), fontsize=TITLE + 1, x=0.01, ha="left")

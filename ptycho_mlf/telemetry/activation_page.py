@@ -35,6 +35,8 @@ MEANING = {
     "spectral / local": "RMS of the spectral over RMS of the local part of an operator",
     "saturated": "share of a bounded head's outputs within 1 % of a bound",
 }
+FINDINGS = 8
+"""So many are shown, the others folded."""
 
 
 def report_page(document: dict[str, Any]) -> str:
@@ -73,7 +75,9 @@ def _findings(document: dict[str, Any]) -> str:
     if not document["findings"]:
         return paragraph("No dead layer, saturated head, or layer out of scale.", "fine")
     texts = [finding["text"] for finding in document["findings"]]
-    return bullets(texts, "found", "From input to output; the first is nearest to the cause.")
+    first, more = texts[:FINDINGS], texts[FINDINGS:]
+    shown = bullets(first, "found", "From input to output; the first is nearest to the cause.")
+    return shown + (fold(f"{len(more)} more", bullets(more, "found", ""), shown=False) if more else "")
 
 
 def _tables(document: dict[str, Any]) -> list[str]:

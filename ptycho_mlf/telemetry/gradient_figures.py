@@ -25,13 +25,12 @@ TITLE, LABEL, TICK = 10.0, 9.0, 7.5
 """Font sizes, pt."""
 MISSING, NOT_FINITE = "#e4e4e4", "#000000"
 """Colours of what is zero or was not measured, and of what is not finite."""
-SHARE_LABEL = "ratio"
 SHARES = "magma_r"
 """Colours of histograms: none is white."""
 COLUMNS = 400
 """A longer series is drawn as maxima of so many buckets, so that no spike is lost."""
 DECADES = 6.0
-"""A logarithmic scale shows at most so many decades below its largest value, so that one tiny value does not eat it."""
+"""A logarithmic scale begins at most so many decades below its 10 % quantile, so that no tiny value eats it."""
 _QUANTILE = 0.999
 _CLIPPED = 1 - 1e-5
 
@@ -43,18 +42,20 @@ def save_png(figure: Figure, path: Path, dpi: int = 150) -> None:
 
 def heatmap_figure(rows: LayerRows, layers: Sequence[Layer]) -> Figure:
     """Gradient norm, update ratio and, where there was clipping, clip scale: layers from input to output x steps."""
-    panels: list[tuple[str, Array, str, Any]] = [
-        ("gradient norm before clipping", rows.grad_norm, "viridis", None),
-        ("update ratio |Δw| / |w|", rows.update_ratio, "magma", None),
+    # A gradient is always measured: a norm that is no number is one that is not finite.
+    grad_norm = np.where(np.isnan(rows.grad_norm), np.inf, rows.grad_norm)
+    panels: list[tuple[str, str, Array, str, Any]] = [
+        ("gradient norm before clipping", "L2 norm (loss / weight)", grad_norm, "viridis", None),
+        ("update ratio", "|Δw| / |w|", rows.update_ratio, "magma", None),
     ]
     scale = rows.clip_scale
     if (scale < _CLIPPED).any():
-        panels.append(("gradient norm after / before clipping", scale, "cividis", Normalize(0, 1)))
+        panels.append(("gradient norm after over before clipping", "ratio", scale, "cividis", Normalize(0, 1)))
     figure = new_figure(11.5, 1.1 + len(panels) * max(1.2, 0.15 * len(layers) + 0.55))
     grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, (title, values, colours, norm) in zip(grid, panels, strict=True):
+    for axes, (title, label, values, colours, norm) in zip(grid, panels, strict=True):
         steps, shown = _buckets(rows.step, values)
-        draw_cells(figure, axes, steps, shown, colours, norm or log_scale(shown), SHARE_LABEL if norm else "")
+        draw_cells(figure, axes, steps, shown, colours, norm or log_scale(shown), label)
         axes.set_title(title, fontsize=TITLE, loc="left")
         name_layers(axes, layers)
     grid[-1].set_xlabel("step", fontsize=LABEL)
@@ -81,6 +82,9 @@ def histogram_figure(histograms: Mapping[str, tuple[int, NDArray[np.int64]]], la
         mesh_edges = edges[: shown.shape[1] + 1]
         axes.pcolormesh(mesh_edges, np.arange(len(layers) + 1) - 0.5, shown, cmap=_map(SHARES), norm=norm)
         axes.set_facecolor("white")
+        if not used.size:
+            axes.text(0.5, 0.5, "all zero or not finite", transform=axes.transAxes, ha="center", fontsize=LABEL)
+            axes.set_xticks([])
         axes.set_title(f"{title}, step {step}", fontsize=TITLE, loc="left")
         axes.set_xlabel("log$_{10}$ of the absolute value", fontsize=LABEL)
         axes.tick_params(labelsize=TICK)
@@ -99,7 +103,7 @@ def histogram_figure(histograms: Mapping[str, tuple[int, NDArray[np.int64]]], la
 def draw_cells(
     figure: Figure, axes: Axes, steps: NDArray[np.int64], values_SL: Array, colours: str, norm: Normalize, label: str
 ) -> None:
-    """Layers from top to bottom x steps; infinities and NaN after the first known value are black."""
+    """Layers from top to bottom x steps; infinities are black, NaN is grey."""
     image = np.ma.masked_invalid(values_SL.T)
     if isinstance(norm, LogNorm):
         image = np.ma.masked_less_equal(image, 0)
@@ -117,7 +121,7 @@ def draw_cells(
         ax=axes,
         pad=0.01,
         aspect=18,
-        extend="neither" if label == SHARE_LABEL else "both",
+        extend="neither" if (norm.vmin, norm.vmax) == (0, 1) else "both",
     )
     bar.set_label(label, fontsize=LABEL)
     bar.ax.tick_params(labelsize=TICK)
@@ -138,12 +142,12 @@ def name_layers(axes: Axes, layers: Sequence[Layer]) -> None:
 
 
 def log_scale(values: Array) -> LogNorm:
-    """From the least to nearly the greatest value, at most `DECADES` wide."""
+    """From nearly the least to nearly the greatest value."""
     positive = values[np.isfinite(values) & (values > 0)]
     if not positive.size:
         return LogNorm(0.1, 10)
     top = float(np.quantile(positive, _QUANTILE))
-    low = max(float(np.quantile(positive, 1 - _QUANTILE)), top * 10**-DECADES)
+    low = max(float(np.quantile(positive, 1 - _QUANTILE)), float(np.quantile(positive, 0.1)) * 10**-DECADES)
     return LogNorm(min(low, top / 2), top)
 
 

@@ -16,7 +16,7 @@ _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#1c1c1c;background:#fff;max-width:1240px;margin:2rem auto;
 padding:0 1.5rem}
 h1{font-size:1.5rem;line-height:1.25;margin:0 0 .4rem}h2{font-size:1.1rem;margin:2rem 0 .5rem}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1.2rem;margin:.5rem 0}
+dl{display:grid;grid-template-columns:fit-content(42%) 1fr;gap:.1rem 1.2rem;margin:.5rem 0}
 dt{color:#666}dd{margin:0;overflow-wrap:anywhere}
 ul{margin:.3rem 0;padding-left:1.2rem}.note{color:#555;font-size:.9rem}
 .found{background:#fff5f2;border-left:4px solid #d55e00;padding:.5rem 1rem;overflow-wrap:anywhere}
@@ -24,15 +24,15 @@ ul{margin:.3rem 0;padding-left:1.2rem}.note{color:#555;font-size:.9rem}
 .wide{overflow-x:auto}img{display:block;max-width:100%;height:auto}
 table{border-collapse:collapse;font:12px/1.35 ui-monospace,monospace;white-space:nowrap}
 th,td{padding:.15rem .6rem;text-align:right}
-th{font-family:system-ui,sans-serif;border-bottom:1px solid #999;vertical-align:bottom}
+th{font-family:system-ui,sans-serif;border-bottom:1px solid #999;vertical-align:bottom;white-space:normal}
 td.text,th.text{text-align:left}
 th:first-child,td:first-child{position:sticky;left:0;background:#fff;padding-left:0}
 tr:nth-child(even) td{background:#f6f6f6}
 summary{cursor:pointer;margin:.4rem 0}
 @media(max-width:700px){
 body{margin:1rem auto;padding:0 .8rem}
-dl{grid-template-columns:1fr}dd{margin-bottom:.4rem}
-img{max-width:none}
+dl{gap:.3rem .8rem}
+img{max-width:none}th:first-child,td:first-child{position:static}
 }
 """
 """On a narrow screen a figure keeps its size and is scrolled, like a wide table: shrunk, nobody could read it."""

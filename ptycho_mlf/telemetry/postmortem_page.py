@@ -30,7 +30,8 @@ def postmortem_page(found: Postmortem) -> str:
             image(onset_figure(found), "Loss and per-layer norms around the onset"),
             paragraph(
                 "Norms over their medians before the onset (left of the dashed line, without its last steps); layers "
-                "from input to output, marks at first moves. Grey: zero or no median; black: not finite."
+                "from input to output. Circles: first moves, squares: those of the weights. Grey: zero or no median; "
+                "black: not finite."
             ),
             section("Which layer moved first", _moves(found)),
             section("The batch", _batch(found)),
@@ -53,7 +54,8 @@ def onset_figure(found: Postmortem) -> Figure:
     top, *panels = figure.subplots(3, 1, sharex=True, height_ratios=[1.6, height, height])
     _loss(top, found, steps, rows.loss[shown])
     first = {move.layer: move for move in found.moves}
-    for axes, quantity in zip(panels, ("grad_norm", "update_ratio"), strict=True):
+    for axes, shown_here in zip(panels, (("grad_norm", "weight_norm"), ("update_ratio",)), strict=True):
+        quantity = shown_here[0]
         values = getattr(rows, quantity)
         away = relative(values, normal) if normal.any() else np.full_like(values, np.nan)
         away[~np.isfinite(values) & ~np.isfinite(rows.grad_norm)] = np.inf
@@ -63,9 +65,10 @@ def onset_figure(found: Postmortem) -> Figure:
         name_layers(axes, found.layers)
         for k, layer in enumerate(found.layers):
             move = first.get(layer.name)
-            if move is not None and move.quantity == quantity and steps[0] <= move.step <= steps[-1]:
-                axes.plot(move.step, k, marker="o", markersize=3.5, markerfacecolor="none", color="black")
-    for axes in (top, *panels):
+            if move is not None and move.quantity in shown_here and steps[0] <= move.step <= steps[-1]:
+                marker = "s" if move.quantity == "weight_norm" else "o"
+                axes.plot(move.step, k, marker=marker, markersize=4, markerfacecolor="white", color="black")
+    for axes in panels:
         axes.axvline(event.step - 0.5, color=ACCENT, linestyle="--", linewidth=1)
     panels[-1].set_xlabel("step", fontsize=LABEL)
     return figure
@@ -81,10 +84,11 @@ def _loss(axes: Axes, found: Postmortem, steps: np.ndarray, loss: np.ndarray) ->
     known = loss[np.isfinite(loss)]
     axes.plot(steps, np.where(np.isfinite(loss), loss, np.nan), color="black", linewidth=1, marker=".")
     if np.isfinite(event.median):
-        axes.axhline(event.median, color="0.6", linewidth=1, label="median before")
-        axes.legend(fontsize=TICK, loc="upper left", frameon=False)
+        axes.axhline(event.median, color="0.6", linewidth=1, label="median before the onset")
+    axes.axvline(event.step - 0.5, color=ACCENT, linestyle="--", linewidth=1, label="onset")
     if event.nonfinite_step is not None:
-        axes.axvline(event.nonfinite_step, color="black", linewidth=2)
+        axes.axvline(event.nonfinite_step, color="black", linewidth=2, label="not finite")
+    axes.legend(fontsize=TICK, loc="upper left", frameon=False, ncols=3)
     if known.size and known.min() > 0:  # A Poisson loss is negative.
         axes.set_yscale("log")
     axes.set_title("batch loss", fontsize=TITLE, loc="left")

@@ -119,7 +119,9 @@ def batch_figure(moment: Moment) -> Figure:
     X_nNN, A_nNN, object_nNN = (part[worst, 0].numpy() for part in (moment.amplitude, moment.predicted, moment.object))
     for k, row in enumerate(grid):
         top = float(X_nNN[k].max()) or 1.0
-        scale = LogNorm(top * 10**-DECADES, top)
+        # A prediction that is far too bright may take the scale a decade further.
+        brightest = np.max(A_nNN[k], where=np.isfinite(A_nNN[k]), initial=top)
+        scale = LogNorm(top * 10**-DECADES, min(float(brightest), 10 * top))
         unknown = np.where(np.isfinite(object_nNN[k]), object_nNN[k], np.nan)
         _picture(figure, row[0], X_nNN[k], "magma", scale, "measured amplitude")
         _picture(figure, row[1], A_nNN[k], "magma", scale, "predicted amplitude")
@@ -158,7 +160,7 @@ def _dots(axes: Axes, before: NDArray[np.float64] | None, onset: NDArray[np.floa
         axes.hlines(place, before, onset, color="0.85", linewidth=1.5, zorder=1)
         axes.plot(before, place, "o", color=BEFORE, markersize=4, label="step before")
         axes.plot(onset, place, "o", color=ONSET, markersize=4, label="onset")
-        axes.legend(fontsize=TICK, frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
+        axes.legend(fontsize=TICK, frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
     else:
         axes.plot(onset, place, "o", color=ONSET, markersize=4)
     positive = np.concatenate([part[np.isfinite(part) & (part > 0)] for part in (before, onset) if part is not None])
