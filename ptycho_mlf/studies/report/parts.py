@@ -45,13 +45,18 @@ def table_box(head: str, rows: str, count: int, identity: str = "") -> str:
 def html_table(table: Table) -> str:
     """A table in a box that scrolls on its own."""
     kinds = [_kind(table, at) for at in range(len(table.heads))]
-    head = "".join(f"<th{kind}>{escape(text)}</th>" for text, kind in zip(table.heads, kinds, strict=True))
+    head = "".join(f"<th{kind}>{_breakable(text)}</th>" for text, kind in zip(table.heads, kinds, strict=True))
     rows = "".join(
         "<tr>" + "".join(f"<td{kind}>{_cell(cell)}</td>" for cell, kind in zip(row, kinds, strict=True)) + "</tr>"
         for row in table.rows
     )
     box = table_box(head, rows, len(table.rows))
     return box + (f'<p class="caption">{escape(table.caption)}</p>' if table.caption else "")
+
+
+def _breakable(text: str) -> str:
+    """Long names may be broken after an underscore."""
+    return escape(text).replace("_", "_<wbr>")
 
 
 def _kind(table: Table, at: int) -> str:

@@ -18,6 +18,7 @@ from ptycho_mlf.tracking.artifacts import Files
 
 from .data import ArmPictures, Floats, Member, Picture
 from .estimates import ENDED
+from .texts import number
 
 WEIGHTS = ("best", "last")
 BUDGET = 2_000_000
@@ -143,7 +144,7 @@ def _scale(truth: Floats, images: Sequence[Floats]) -> Normalize:
 
 def _caption(member: Member, weights: str) -> str:
     scores = [
-        f"{label} {value:.3f}"
+        f"{label} {number(value)}"
         for label, name in (("skill", f"val/skill_{weights}"), ("SSIM", f"test/{weights}/ssim_amp"))
         if (value := member.metrics.get(name)) is not None
     ]

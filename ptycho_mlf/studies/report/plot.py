@@ -94,7 +94,7 @@ def value_axis(title: str, low: float, high: float) -> Json:
     decades = math.log10(high / low)
     room = _ROOM * decades
     # Few decades: 1, 2, 5 or every digit get a label too.
-    step = "D1" if decades < 0.7 else "D2" if decades < 2.5 else 1 if decades < 8 else 0
+    step = "D1" if decades < 0.45 else "D2" if decades < 2.5 else 1 if decades < 8 else 0
     ends = [math.log10(low) - room, math.log10(high) + room]
     return axis(title, type="log", range=ends, tickformat="~g", **({"dtick": step} if step else {}))
 

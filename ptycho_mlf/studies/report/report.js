@@ -5,35 +5,40 @@
   const view = {};
   const media = matchMedia("(prefers-color-scheme: dark)");
 
+  // Colours of the style sheet, as they are in the present theme.
+  const probe = document.body.appendChild(document.createElement("span"));
+  probe.hidden = true;
+  function tint(name, alpha) {
+    probe.style.color = `var(--${name})`;
+    const found = getComputedStyle(probe).color;
+    return alpha === undefined ? found : found.replace(/^rgb\((.*)\)$/, `rgba($1, ${alpha})`);
+  }
+
   // "@3" is the colour of arm 3, "@3/0.2" the same with an opacity, "@ink" and the like are names of the style sheet.
-  function resolve(value, style) {
-    if (Array.isArray(value)) return value.map((one) => resolve(one, style));
+  function resolve(value) {
+    if (Array.isArray(value)) return value.map(resolve);
     if (value && typeof value === "object") {
-      return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, resolve(one, style)]));
+      return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, resolve(one)]));
     }
-    if (typeof value !== "string" || !/^@[\w-]+(\/[\d.]+)?$/.test(value)) return value;
-    const [name, alpha] = value.slice(1).split("/");
-    const hex = style.getPropertyValue(/^\d+$/.test(name) ? `--arm-${name}` : `--${name}`).trim();
-    if (alpha === undefined) return hex;
-    const part = (at) => parseInt(hex.slice(at, at + 2), 16);
-    return `rgba(${part(1)},${part(3)},${part(5)},${alpha})`;
+    const found = typeof value === "string" && value.match(/^@(\w+)(?:\/([\d.]+))?$/);
+    return found ? tint(/^\d+$/.test(found[1]) ? `arm-${found[1]}` : found[1], found[2]) : value;
   }
 
-  function axis(own, style) {
-    const grid = style.getPropertyValue("--grid").trim();
+  function axis(own) {
+    const grid = tint("grid");
     return { automargin: true, zeroline: false, gridcolor: grid, linecolor: grid, ticks: "outside", tickcolor: grid,
-      ...resolve(own, style), title: { standoff: 8, ...own.title } };
+      ...resolve(own), title: { standoff: 8, ...own.title } };
   }
 
-  function layout(figure, style, narrow) {
-    const made = { ...resolve(figure.layout, style) };
-    for (const key of Object.keys(made)) if (/^[xy]axis/.test(key)) made[key] = axis(figure.layout[key], style);
-    const ink = style.getPropertyValue("--ink").trim(), paper = style.getPropertyValue("--paper").trim();
+  function layout(figure, narrow) {
+    const made = { ...resolve(figure.layout) };
+    for (const key of Object.keys(made)) if (/^[xy]axis/.test(key)) made[key] = axis(figure.layout[key]);
+    const ink = tint("ink");
     return { margin: { l: narrow ? 44 : 56, r: 10, t: 8, b: 44 }, hovermode: "closest", dragmode: narrow ? false : "zoom",
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: "system-ui, sans-serif", size: narrow ? 11 : 12.5, color: ink },
-      hoverlabel: { bgcolor: paper, font: { color: ink }, align: "left" },
-      modebar: { bgcolor: "rgba(0,0,0,0)", color: style.getPropertyValue("--soft").trim(), activecolor: ink }, ...made };
+      hoverlabel: { bgcolor: tint("paper"), font: { color: ink }, align: "left" },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: tint("soft"), activecolor: ink }, ...made };
   }
 
   function shown(trace, figure) {
@@ -43,10 +48,9 @@
 
   function draw(figure) {
     const place = document.getElementById(figure.id);
-    const style = getComputedStyle(document.documentElement);
     const narrow = place.clientWidth < 480;
-    const traces = figure.traces.map((trace) => ({ ...resolve(trace, style), visible: shown(trace, figure) }));
-    Plotly.react(place, traces, layout(figure, style, narrow), {
+    const traces = figure.traces.map((trace) => ({ ...resolve(trace), visible: shown(trace, figure) }));
+    Plotly.react(place, traces, layout(figure, narrow), {
       responsive: true, displaylogo: false, displayModeBar: narrow ? false : "hover",
       modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
       toImageButtonOptions: { format: "svg", filename: figure.id } });
@@ -133,5 +137,8 @@
 
   drawAll(); filter();
   media.addEventListener("change", drawAll);
-  addEventListener("beforeprint", drawAll);
+  // Paper is light.
+  for (const [event, printed] of [["beforeprint", true], ["afterprint", false]]) {
+    addEventListener(event, () => { document.documentElement.classList.toggle("printed", printed); drawAll(); });
+  }
 })();

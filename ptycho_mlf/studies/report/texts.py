@@ -9,6 +9,8 @@ from ..statistics.proportion import Proportion
 from ..statistics.spread import Spread
 
 NONE = "–"
+_LARGE = 1000
+"""From here on decimals say nothing."""
 
 
 def percent(share: float) -> str:
@@ -49,11 +51,13 @@ def quartiles(found: Spread | None, digits: int = 3) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Fixed number of decimals."""
+    """Fixed number of decimals; three digits of a large number."""
     if value is None:
         return NONE
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
+    if abs(value) >= _LARGE:
+        return f"{value:.3g}".replace("-", "−", 1)
     return f"{value:.{digits}f}".replace("-", "−")
 
 
