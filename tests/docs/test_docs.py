@@ -161,7 +161,7 @@ def test_commands_name_what_exists(page: str):
     for module in re.findall(r"python -m ((?:entrypoints|ptycho_mlf)[\w.]*)", code):
         assert (ROOT / f"{module.replace('.', '/')}.py").exists(), module
     names = {name for _, name, _ in parameters()}
-    names |= {name for entry in ("compare", "activations", "coordinate_check") for name in entries[entry]["parameters"]}
+    names |= {name for entry in entries.values() for name in entry.get("parameters", {})}
     assert set(re.findall(r"-P (\w+)=", code)) <= names
     for line in re.findall(r"python -m entrypoints\.\w+(.*)", code):
         assert {name.replace("-", "_") for name in re.findall(r"--([\w-]+)", line)} <= names | {"help"}, line
