@@ -87,6 +87,9 @@ class ThresholdConfig(Section):
         gt=0,
         le=10,
     )
+    range_test: bool = knob(
+        True, "Begin every arm with a training whose rate rises over the range: the search starts where it diverges."
+    )
 
 
 class SweepConfig(Section):

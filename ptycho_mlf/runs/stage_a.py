@@ -28,6 +28,7 @@ from ptycho_mlf.training.threads import cpu_threads
 
 from .artifacts import finite, write_figures, write_json, write_training
 from .dataset import RunData, load_run_data
+from .end_metrics import end_metrics
 from .instruments import build_instruments
 from .legacy_rules import legacy_rules
 from .live_metrics import LiveMetrics
@@ -63,7 +64,6 @@ def run_stage_a(
     arm: str = "",
     parent_run_id: str | None = None,
     tags: Mapping[str, str] | None = None,
-    on_open: Callable[[str], None] | None = None,
     prune: Callable[[EpochRow, float], bool] | None = None,
 ) -> RunOutcome:
     """Train and record one arm.
@@ -73,7 +73,6 @@ def run_stage_a(
         arm: its name, where it has one; becomes a tag and the start of the run name.
         parent_run_id: the run it is nested under.
         tags: tags besides those every run has.
-        on_open: is told the id of the run as soon as there is one.
         prune: is told an epoch and its validation skill, and may give the training up.
 
     Raises:
@@ -101,8 +100,6 @@ def run_stage_a(
         ) as record,
         tempfile.TemporaryDirectory(prefix="ptycho_mlf-") as scratch,
     ):
-        if on_open is not None:
-            on_open(record.run_id)
         run = _Run(config, data, floors, record, Path(scratch), prune)
         return RunOutcome(record.run_id, run.execute(), run.pruned, run.numbers)
 
@@ -277,8 +274,9 @@ class _Run:
         summary = summary_text(config, verdict, stats, floors.best, evaluations, self.data.hash)
         (folder / "summary.md").write_text(summary)
         self.record.set_tags({"mlflow.note.content": summary})
-        numbers = _end_metrics(stats, floors)
-        self.record.log_metrics(metrics_for_store(evaluations) | numbers, step=len(result.trace))
+        numbers = end_metrics(stats, floors, result.trace, config.training.scheduler)
+        # Values of the whole run. At step 0 the UI draws bars that compare runs; at any other, one dot in a chart.
+        self.record.log_metrics(metrics_for_store(evaluations) | numbers, step=0)
         initial = {"val/loss_initial": stats["val"]["initial"], "steps": len(result.trace)}
         self.numbers = numbers | {name: value for name, value in initial.items() if math.isfinite(value)}
         if not self.keeps_weights:
@@ -291,16 +289,3 @@ class _Run:
 def _tri_state(value: bool | None) -> str:
     """true, false, or none: a run that counts neither way."""
     return str(value).lower()
-
-
-def _end_metrics(stats: Mapping[str, Any], floors: Floors) -> dict[str, float]:
-    """Scalars that `compare` and the UI's table read."""
-    points = {f"floor/{name}": value for name, value in asdict(floors).items()}
-    for name in ("best", "last"):
-        if stats["val"][name] is not None:
-            points[f"val/loss_{name}"] = stats["val"][name]
-            points[f"val/skill_{name}"] = loss_skill(stats["val"][name], floors.best)
-    if stats["grad_norm"]["preclip"] is not None:
-        points |= {f"grad_norm/run_{name}": value for name, value in stats["grad_norm"]["preclip"].items()}
-    points["time/training_seconds"] = stats["seconds"]
-    return {name: value for name, value in points.items() if math.isfinite(value)}

@@ -10,11 +10,12 @@ import optuna
 
 from ptycho_mlf.config import RunConfig
 from ptycho_mlf.runs.stage_a import RunOutcome, run_stage_a
-
-from .storage import RUN_IDS
+from ptycho_mlf.tracking.environment import ROLE
 
 RUNS = "runs"
 """Trial attribute: per finished run its id, seed, verdict, crash and numbers."""
+TRIAL = "trial"
+"""Tag of a run: the number of its trial."""
 
 
 @dataclass(frozen=True)
@@ -27,29 +28,28 @@ class Context:
     """Parameters of this worker that decide how, not what is computed."""
 
 
-def run_cell(trial: optuna.Trial, context: Context, config: RunConfig, arm: str, **hooks: Any) -> RunOutcome:
+def run_cell(
+    trial: optuna.Trial, context: Context, config: RunConfig, arm: str, *, role: str = "", **hooks: Any
+) -> RunOutcome:
     """Train and record one configuration as a child of the study's run.
 
     Args:
-        trial: its trial; the run's id is kept there from the first moment, so that a dead worker's run can be ended.
+        trial: its trial, whose number becomes a tag, so that the runs of a dead worker are found.
         context: where it belongs.
         config: what to train.
         arm: its name.
+        role: of a run that is no result of the study, such as `range_test`; reports leave it out.
         hooks: further arguments of `run_stage_a`.
 
     Raises:
         InputError: settings that cannot be run.
     """
 
-    def opened(run_id: str) -> None:
-        trial.set_user_attr(RUN_IDS, [*trial.user_attrs.get(RUN_IDS, []), run_id])
-
     outcome = run_stage_a(
         config.with_changes(**context.execution),
         arm=arm,
         parent_run_id=context.parent_run_id,
-        tags={"study": context.study_name, "trial": str(trial.number)},
-        on_open=opened,
+        tags={"study": context.study_name, TRIAL: str(trial.number)} | ({ROLE: role} if role else {}),
         **hooks,
     )
     row = {

@@ -63,6 +63,9 @@ def threshold_plan(values: Mapping[str, str]) -> StudyPlan:
     if search.lr_low >= search.lr_high:
         raise InputError(f"lr_low={search.lr_low:g}: must be less than lr_high={search.lr_high:g}")
     arms, impossible = _arms("lr_threshold", values)
+    plain = StudyPlan("lr_threshold", "lr_threshold", arms, {})
+    for arm, rate in itertools.product(arms, (search.lr_low, search.lr_high)):
+        plain.config(arm, learning_rate=rate)  # Refused now rather than by a trial.
     settings = search.model_dump() | read_section("lr_threshold", BudgetConfig, values).model_dump()
     return StudyPlan("lr_threshold", "lr_threshold", arms, settings, impossible)
 

@@ -10,6 +10,8 @@ from typing import Any, Literal, Self
 
 from ptycho_mlf.config import InputError, RunConfig
 
+from .arms import Arm, arm_config
+
 StudyKind = Literal["arms", "sweep", "lr_threshold"]
 
 GROWS = ("seeds", "max_trials", "interval_width")
@@ -33,12 +35,12 @@ class StudyPlan:
     """Of a sweep: its ranges."""
 
     def config(self, arm: str, **changes: Any) -> RunConfig:
-        """The configuration of an arm, with some parameters changed.
+        """The configuration of an arm, with some parameters changed; those they leave without a meaning fall away.
 
         Raises:
             InputError: a change that breaks a rule.
         """
-        return RunConfig.from_flat({**self.arms[arm], **changes})
+        return arm_config(Arm(arm, self.arms[arm]), changes)
 
     def default_name(self) -> str:
         """The entry's name and a digest of what is computed."""
@@ -55,8 +57,8 @@ class StudyPlan:
         return cls(**document)
 
     def differences(self, other: Self) -> dict[str, tuple[Any, Any]]:
-        """Where another plan computes something else: by dotted name, the values of both."""
-        mine, its = _leaves(self._decisive()), _leaves(other._decisive())
+        """Where another plan computes something else: by dotted name, the values of both; None where it has none."""
+        mine, its = self._leaves(other), other._leaves(self)
         names = [name for name in {**mine, **its} if mine.get(name) != its.get(name)]
         return {name: (mine.get(name), its.get(name)) for name in names}
 
@@ -68,9 +70,18 @@ class StudyPlan:
         """
         found = self.differences(other)
         if found:
-            shown = "; ".join(f"{name} is {old!r} there, {new!r} here" for name, (old, new) in list(found.items())[:4])
+            first = list(found.items())[:4]
+            shown = "; ".join(f"{name} is {_text(old)} there, {_text(new)} here" for name, (old, new) in first)
             more = f" (and {len(found) - 4} more)" if len(found) > 4 else ""
             raise InputError(f"study={study}: it exists with other settings: {shown}{more}; name another study")
+
+    def _leaves(self, other: Self) -> dict[str, Any]:
+        """Every value by dotted name; of an arm that both have, also those at their defaults."""
+        document = self._decisive()
+        defaults = RunConfig().flat()
+        for arm in self.arms.keys() & other.arms.keys():
+            document["arms"][arm] = {name: defaults[name] for name in other.arms[arm]} | document["arms"][arm]
+        return _leaves(document)
 
     def _decisive(self) -> dict[str, Any]:
         document = self.to_json()
@@ -82,6 +93,10 @@ def changed_from_default(config: RunConfig) -> dict[str, Any]:
     """The flat parameters that differ from the defaults."""
     defaults = RunConfig().flat()
     return {name: value for name, value in config.flat().items() if value != defaults[name]}
+
+
+def _text(value: object) -> str:
+    return "missing" if value is None else repr(value)
 
 
 def _leaves(value: object, prefix: str = "") -> dict[str, Any]:

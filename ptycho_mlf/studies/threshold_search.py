@@ -25,7 +25,8 @@ from .threshold.sentences import rounded_down, sentences
 from .threshold.stopping import reason_to_stop
 from .threshold.threshold import Threshold, fit_threshold
 
-_RATE, _ARM, _REPEAT = "learning_rate", "arm", "repeat"
+_RATE, _ARM, _REPEAT, _RAMP = "learning_rate", "arm", "repeat", "range_test"
+_DIVERGED = "range_test/lr_diverged"
 _MOST_SEEDS = 1_000_000
 FEWEST_RUNS = 12
 """No search ends on its interval before so many runs count: a narrow interval of a few is chance."""
@@ -43,6 +44,8 @@ class ArmRuns:
     stand as survivors, or the search would ask there again and again."""
     pending: list[float] = field(default_factory=list[float])
     begun: int = 0
+    diverged: float | None = None
+    """Where the range test did: a hint where to begin."""
 
 
 class ThresholdSearch:
@@ -55,12 +58,14 @@ class ThresholdSearch:
         self._low, self._high = plan.settings["lr_low"], plan.settings["lr_high"]
 
     def cells(self) -> list[dict[str, Any]]:
-        """Nothing is queued: each trial depends on those before."""
-        return []
+        """The range tests. Every other trial depends on those before."""
+        if not self._plan.settings["range_test"]:
+            return []
+        return [{_ARM: arm, _RAMP: True, _RATE: self._high, _REPEAT: 0} for arm in self._plan.arms]
 
     def expected(self) -> int:
         """The whole budget; most searches end earlier."""
-        return self._plan.settings["max_trials"] * len(self._plan.arms)
+        return self._plan.settings["max_trials"] * len(self._plan.arms) + len(self.cells())
 
     def sampler(self) -> BaseSampler:
         """The rate that tells most, for the arm that has had the fewest runs."""
@@ -71,19 +76,21 @@ class ThresholdSearch:
         return bool(self.open_arms(self.runs(study)))
 
     def run(self, trial: optuna.Trial, context: Context) -> float:
-        """Train the arm once, at the chosen rate, with a seed of its own."""
-        distributions = self.distributions()
-        arm = trial.suggest_categorical(_ARM, list(self._plan.arms))
-        rate = trial.suggest_float(_RATE, self._low, self._high, log=True)
-        repeat = trial.suggest_int(_REPEAT, distributions[_REPEAT].low, distributions[_REPEAT].high)
-        config = self._plan.config(arm, learning_rate=rate)
-        seeded = config.with_changes(seed=config.training.seed + repeat)
-        return finite_skill(run_cell(trial, context, seeded, arm))
+        """Train the arm once, at the chosen rate, with a seed of its own; or once up to the highest rate."""
+        values = {name: trial._suggest(name, distribution) for name, distribution in self.distributions().items()}
+        changes, role = {_RATE: values[_RATE]}, ""
+        if values[_RAMP]:
+            role = _RAMP
+            changes |= {"scheduler": "Ramp", "lr_min_ratio": self._low / self._high, "stop_on": "none"}
+        config = self._plan.config(values[_ARM], **changes)
+        seeded = config.with_changes(seed=config.training.seed + values[_REPEAT])
+        return finite_skill(run_cell(trial, context, seeded, values[_ARM], role=role))
 
     def distributions(self) -> dict[str, Any]:
-        """Of the three values of a trial."""
+        """Of the values of a trial."""
         return {
             _ARM: CategoricalDistribution(list(self._plan.arms)),
+            _RAMP: CategoricalDistribution([False, True]),
             _RATE: FloatDistribution(self._low, self._high, log=True),
             _REPEAT: IntDistribution(0, _MOST_SEEDS),
         }
@@ -92,7 +99,7 @@ class ThresholdSearch:
         """What is known of every arm."""
         known = {arm: ArmRuns() for arm in self._plan.arms}
         for trial in study.get_trials(deepcopy=False):
-            if counts(trial) and _RATE in trial.params:
+            if counts(trial) and len(trial.params) == len(self.distributions()):
                 _add(known[trial.params[_ARM]], trial)
         return known
 
@@ -102,7 +109,9 @@ class ThresholdSearch:
         return sorted(wanting, key=lambda arm: known[arm].begun)
 
     def next_rate(self, runs: ArmRuns) -> float:
-        """The most informative rate given what ended and what still runs."""
+        """The most informative rate given what ended and what still runs; the first one is where a ramp diverged."""
+        if not runs.begun and runs.diverged is not None:
+            return min(max(runs.diverged, self._low), self._high)
         rates = [*runs.rates, *(rate for rate, _ in runs.placed)]
         crashes = [*runs.crashes, *(crash for _, crash in runs.placed)]
         return next_rate(rates, crashes, runs.pending, self._low, self._high)
@@ -116,6 +125,7 @@ class ThresholdSearch:
             command = None if threshold.usable is None else self._command(arm, threshold.usable)
             document["arms"][arm] = threshold.record() | {
                 "not_counted": len(runs.placed),
+                "range_test_diverged": runs.diverged,
                 "ended_by": reason_to_stop(threshold, self._plan.settings["interval_width"]) or "budget",
                 "sentences": sentences(threshold),
                 "stable_range": asdict(answer.stable) if answer and answer.stable else None,
@@ -162,7 +172,7 @@ class ThresholdSampler(BaseSampler):
         known = self._search.runs(study)
         wanting = self._search.open_arms(known)
         arm = wanting[0] if wanting else min(known, key=lambda name: known[name].begun)
-        return {_ARM: arm, _RATE: self._search.next_rate(known[arm]), _REPEAT: trial.number}
+        return {_ARM: arm, _RAMP: False, _RATE: self._search.next_rate(known[arm]), _REPEAT: trial.number}
 
     def sample_independent(
         self,
@@ -182,6 +192,10 @@ def _fitted(rates: tuple[float, ...], crashes: tuple[bool, ...], low: float, hig
 
 
 def _add(runs: ArmRuns, trial: FrozenTrial) -> None:
+    if trial.params[_RAMP]:
+        if trial.state == TrialState.COMPLETE:
+            runs.diverged = trial.user_attrs[RUNS][0]["numbers"].get(_DIVERGED)
+        return
     runs.begun += 1
     rate = trial.params[_RATE]
     if trial.state != TrialState.COMPLETE:

@@ -17,6 +17,8 @@ HEARTBEAT = "heartbeat"
 """Tag with the unix time, s, at which the process of a run was last alive."""
 FAILURE = "failure"
 """Tag with the one-line reason of a run that failed or was killed."""
+ROLE = "study.role"
+"""Tag of a run that belongs to a study and is no result of it, such as `range_test`."""
 HOST, PID, PID_CREATED = "host", "pid", "pid_created"
 """Tags that identify the process of a run: a process id alone may be used again."""
 

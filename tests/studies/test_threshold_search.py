@@ -11,13 +11,16 @@ from optuna.trial import TrialState
 
 from ptycho_mlf.studies.cell import RUNS
 from ptycho_mlf.studies.compose import threshold_plan
+from ptycho_mlf.studies.study import enqueue
 from ptycho_mlf.studies.threshold_search import ThresholdSearch
 
 LR50, SLOPE = 1e-2, 8.0
 
 
 def search(**values: str) -> ThresholdSearch:
-    return ThresholdSearch(threshold_plan({"optimizer": "adam|sgd", "lr_low": "1e-4", "lr_high": "1", **values}))
+    return ThresholdSearch(
+        threshold_plan({"optimizer": "adam|sgd", "lr_low": "1e-4", "lr_high": "1", "range_test": "false", **values})
+    )
 
 
 def begin(kind: ThresholdSearch, study: optuna.Study) -> optuna.Trial:
@@ -25,6 +28,10 @@ def begin(kind: ThresholdSearch, study: optuna.Study) -> optuna.Trial:
     for name, distribution in kind.distributions().items():
         trial._suggest(name, distribution)
     return trial
+
+
+def numbers(**values: float) -> list[dict]:
+    return [{"verdict": "nonfinite", "crash": True, "numbers": values}]
 
 
 def outcome(rate: float, draw: float) -> str:
@@ -109,3 +116,18 @@ def test_the_command_repeats_the_arm_at_the_rate_rounded_down():
     for word in ("-P optimizer=sgd", "-P N=32", "-P clip_algorithm=norm", "-P learning_rate=0.0045"):
         assert word in command
     assert "keep" not in command
+
+
+def test_a_search_begins_where_the_ramp_of_its_arm_diverged():
+    kind = search(range_test="true")
+    study = optuna.create_study(sampler=kind.sampler())
+    enqueue(study, kind.cells())
+    first, second = begin(kind, study), begin(kind, study)
+    assert [trial.params["range_test"] for trial in (first, second)] == [True, True]
+    assert first.params["arm"] != second.params["arm"]
+    first.set_user_attr(RUNS, numbers(**{"range_test/lr_diverged": 0.123}))
+    study.tell(first, 0.0)
+    rates = {trial.params["arm"]: trial.params["learning_rate"] for trial in (begin(kind, study) for _ in range(2))}
+    assert rates[first.params["arm"]] == 0.123
+    assert rates[second.params["arm"]] == pytest.approx(1e-2)
+    assert kind.runs(study)[first.params["arm"]].begun == 1

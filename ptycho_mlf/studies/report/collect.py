@@ -13,6 +13,7 @@ import numpy as np
 
 from ptycho_mlf.config import InputError
 from ptycho_mlf.tracking.artifacts import Files, fetch_artifacts
+from ptycho_mlf.tracking.environment import ROLE
 from ptycho_mlf.tracking.queries import RunSummary, child_runs, find_run, find_runs, find_studies
 from ptycho_mlf.tracking.reaper import reap
 
@@ -47,7 +48,7 @@ def collect_study(parent_run_id: str) -> StudyData:
     """
     parent = find_run(parent_run_id)
     reap([parent.experiment_id])
-    runs = child_runs(parent_run_id)
+    runs = [run for run in child_runs(parent_run_id) if ROLE not in run.tags]
     if not runs:
         raise InputError(f"parent={parent_run_id}: there is no run of ptycho_mlf below it")
     tags = parent.tags
