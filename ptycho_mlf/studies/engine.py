@@ -22,17 +22,18 @@ from ptycho_mlf.runs.artifacts import write_json
 from ptycho_mlf.tracking.queries import find_run
 from ptycho_mlf.tracking.reaper import reap
 from ptycho_mlf.tracking.run_record import RunRecord, launched_run
-from ptycho_mlf.tracking.store import connect
+from ptycho_mlf.tracking.store import connect, shown_url
 
 from .cell import Context
 from .kinds import Kind, kind_of
 from .plan import StudyPlan
 from .progress import Progress
+from .recovery import recover
 from .report.collect import collect_study
 from .report.estimates import estimate
 from .report.findings import findings
 from .report.write import write_report
-from .storage import open_storage, shown_url
+from .storage import open_storage
 from .study import (
     CODE,
     PARENT,
@@ -48,7 +49,7 @@ from .study import (
     results,
 )
 from .supervisor import supervise
-from .worker import Worker, recover
+from .worker import Worker
 
 
 class StudyIncompleteError(RuntimeError):

@@ -13,10 +13,10 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from ptycho_mlf.config import InputError
+from ptycho_mlf.tracking.store import shown_url
 
 from .code_version import code_version
 from .plan import StudyPlan
-from .storage import shown_url
 
 PLAN, CODE, PARENT, TRACKING, EXPERIMENT, QUEUED = "plan", "code", "parent_run", "tracking_uri", "experiment", "queued"
 """Attributes of a study. QUEUED: its queue has been filled; before that an empty queue means nothing."""

@@ -8,14 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import optuna
-from optuna.exceptions import ExperimentalWarning, TrialPruned
-from optuna.storages import RDBStorage, fail_stale_trials
+from optuna.exceptions import TrialPruned
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from ptycho_mlf.tracking.signals import Terminated
+from ptycho_mlf.tracking.signals import Terminated, hold, release
 
 from .cell import RUNS, Context
 from .kinds import Kind
+from .recovery import end_runs, recover, signs_of_life
 from .study import CELL, QUEUED, SURPLUS, open_trials
 
 _POLL_S = 2.0
@@ -24,11 +25,25 @@ _FAILURES = 3
 """So many failures in a row are an error of the program or the input: it would hit every trial."""
 
 
-def recover(study: optuna.Study) -> None:
-    """Fail the trials whose worker is dead, and queue them again."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        fail_stale_trials(study)
+class _Attempt:
+    """What becomes of a trial: a context in which it is run, and that keeps what it raises."""
+
+    def __init__(self) -> None:
+        self.state = TrialState.COMPLETE
+        self.value: float | None = None
+        self.error: BaseException | None = None
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if isinstance(error, TrialPruned):
+            self.state = TrialState.PRUNED
+            return True
+        if isinstance(error, Exception | Terminated):
+            self.state, self.error = TrialState.FAIL, error
+            return True
+        return False
 
 
 @dataclass
@@ -50,7 +65,7 @@ class Worker:
         Raises:
             Exception: what the last of several failures in a row raised.
         """
-        self._failures, self._error = 0, None
+        self._failures = 0
         self._nursed: set[int] = set()
         while True:
             states = open_trials(self.study)
@@ -63,41 +78,50 @@ class Worker:
                 return
 
     def _run_one(self) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            self.study.optimize(self._objective, n_trials=1, catch=(Exception,), callbacks=[self._ended])
-        if self._failures >= _FAILURES and self._error is not None:
-            raise self._error
+        recover(self.study)
+        with hold():  # Signals come through while the trial is run, not between its end and what is noted of it.
+            trial, attempt = self._ask(), _Attempt()
+            with signs_of_life(self.storage, trial._trial_id), attempt:
+                self._run(trial, attempt)
+            if self.storage.get_trial(trial._trial_id).state.is_finished():
+                # This process was silent for too long, suspended or cut off: others run the trial again.
+                end_runs(self.study, trial.number, f"the worker of trial {trial.number} was taken for dead")
+            elif isinstance(attempt.error, Terminated):
+                self._give_back(trial)
+            else:
+                self._end(trial, attempt)
+        if isinstance(attempt.error, Terminated) or (attempt.error is not None and self._failures >= _FAILURES):
+            raise attempt.error
 
-    def _objective(self, trial: optuna.Trial) -> float:
+    def _ask(self) -> optuna.Trial:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Heartbeat of storage is supposed to be used")  # signs_of_life does it.
+            return self.study.ask()
+
+    def _run(self, trial: optuna.Trial, attempt: _Attempt) -> None:
         if self.kind.queue_only and CELL not in trial.user_attrs:
             # Another worker took the last one between our look and our request.
             trial.set_user_attr(SURPLUS, True)
             raise TrialPruned("nothing was left to run")
         trial.set_user_attr(RUNS, [])  # What a dead worker left of this trial is no result.
-        try:
-            return self.kind.run(trial, self.context)
-        except TrialPruned:
-            raise
-        except Terminated:
-            self._give_back(trial)
-            raise
-        except Exception as error:
-            self._error = error
-            trial.set_user_attr("error", " ".join(f"{type(error).__name__}: {error}".split())[:500])
-            raise
+        with release():
+            attempt.value = self.kind.run(trial, self.context)
+
+    def _end(self, trial: optuna.Trial, attempt: _Attempt) -> None:
+        if attempt.error is not None:
+            trial.set_user_attr("error", " ".join(f"{type(attempt.error).__name__}: {attempt.error}".split())[:500])
+        ended = self.study.tell(trial, attempt.value, attempt.state)
+        if SURPLUS not in ended.user_attrs:
+            self._failures = self._failures + 1 if attempt.error is not None else 0
+            self.note(ended)
 
     def _give_back(self, trial: optuna.Trial) -> None:
         """Queue again what could not be finished, rather than have others wait for the heartbeat to be missed."""
-        values = dict(trial.params)
-        self.study.tell(trial.number, state=TrialState.FAIL)
-        self.study.enqueue_trial(values, user_attrs={CELL: values})
-
-    def _ended(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        if SURPLUS in trial.user_attrs:
-            return
-        self._failures = self._failures + 1 if trial.state == TrialState.FAIL else 0
-        self.note(trial)
+        cell = trial.user_attrs.get(CELL)
+        self.study.tell(trial, state=TrialState.FAIL)
+        if cell is not None:  # Else it was the sampler's choice, which is asked again.
+            self.study.enqueue_trial(cell, user_attrs={CELL: cell})
+        end_runs(self.study, trial.number, f"the worker of trial {trial.number} was told to end")
 
     def _linger(self) -> None:
         recover(self.study)

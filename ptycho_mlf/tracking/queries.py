@@ -15,7 +15,7 @@ from .store import DEFAULT_EXPERIMENT, is_missing
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-_PARENT = "mlflow.parentRunId"
+PARENT_TAG = "mlflow.parentRunId"
 _PAGE = 1000
 
 
@@ -61,7 +61,7 @@ def find_runs(
         found = [_our_run(run_id) for run_id in run_ids]
     else:
         ours = f"tags.{FINGERPRINT} LIKE '%'"
-        children = f" AND tags.`{_PARENT}` = '{parent}'" if parent else ""
+        children = f" AND tags.`{PARENT_TAG}` = '{parent}'" if parent else ""
         experiment_ids = _experiments(experiment_name, parent)
         found = sorted((_summary(run) for run in search(experiment_ids, ours + children)), key=lambda r: r.start_time)
     wanted = [run for run in found if statuses is None or run.status in statuses]
@@ -165,7 +165,7 @@ def _summary(run: Run) -> RunSummary:
         tags=run.data.tags,
         metrics=run.data.metrics,
         start_time=run.info.start_time / 1000,
-        parent=run.data.tags.get(_PARENT),
+        parent=run.data.tags.get(PARENT_TAG),
         experiment_id=run.info.experiment_id,
         artifact_uri=run.info.artifact_uri or "",
     )

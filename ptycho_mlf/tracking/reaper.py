@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import psutil
 
 from .environment import FAILURE, HEARTBEAT, HOST, PID, PID_CREATED
-from .queries import search
+from .queries import PARENT_TAG, find_run, search
 
 SILENT_S = 600.0
 """Age of the last heartbeat from which a process on another machine counts as dead."""
@@ -28,19 +28,31 @@ def reap(experiment_ids: Sequence[str]) -> list[str]:
     for run in search(experiment_ids, ours):
         reason = _death(run.data.tags)
         if reason:
-            kill_run(run.info.run_id, reason)
+            _kill(run.info.run_id, reason)
             reaped.append(run.info.run_id)
     return reaped
 
 
-def kill_run(run_id: str, reason: str) -> None:
-    """End a run as KILLED whose process is known to be dead; one that has ended is left alone."""
+def disown(parent: str, tags: Mapping[str, str], reason: str) -> list[str]:
+    """Set the children of a run that have these tags to KILLED, also finished ones: their work is done again.
+
+    Returns:
+        Ids of the runs that were ended.
+    """
+    conditions = [f"tags.`{name}` = '{value}'" for name, value in {PARENT_TAG: parent, **tags}.items()]
+    children = search([find_run(parent).experiment_id], " AND ".join(conditions))
+    ended = [run.info.run_id for run in children if run.info.status in ("RUNNING", "FINISHED")]
+    for run_id in ended:
+        _kill(run_id, reason)
+    return ended
+
+
+def _kill(run_id: str, reason: str) -> None:
     from mlflow import MlflowClient
 
     client = MlflowClient()
-    if client.get_run(run_id).info.status == "RUNNING":
-        client.set_tag(run_id, FAILURE, reason, synchronous=True)
-        client.set_terminated(run_id, "KILLED")
+    client.set_tag(run_id, FAILURE, reason, synchronous=True)
+    client.set_terminated(run_id, "KILLED")
 
 
 def _death(tags: Mapping[str, str]) -> str | None:

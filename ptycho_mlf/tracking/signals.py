@@ -72,15 +72,31 @@ def hold() -> Generator[None]:
         yield
     finally:
         _state.holds -= 1
-        if _state.pending is not None and not _state.holds:
-            pending, _state.pending = _state.pending, None
-            signal.raise_signal(pending)
+        if not _state.holds:
+            _raise_pending()
+
+
+@contextmanager
+def release() -> Generator[None]:
+    """Within `hold`: in this context signals come through, first those that waited."""
+    holds, _state.holds = _state.holds, 0
+    try:
+        _raise_pending()
+        yield
+    finally:
+        _state.holds = holds
 
 
 def raise_lost() -> None:
     """Raise `Terminated` again if it was lost: Python drops exceptions of finalizers, wherever a signal arrives."""
     if _state.received is not None and not _is_ending():
         raise Terminated(_state.received)
+
+
+def _raise_pending() -> None:
+    if _state.pending is not None:
+        pending, _state.pending = _state.pending, None
+        signal.raise_signal(pending)
 
 
 def _is_ending() -> bool:

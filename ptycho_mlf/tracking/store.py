@@ -190,7 +190,7 @@ def _prepare_database(uri: str) -> None:
             pass
         engine.dispose()
     except (SQLAlchemyError, ModuleNotFoundError) as error:
-        raise InputError(f"tracking store {_shown(uri)}: {_one_line(error)}") from None
+        raise InputError(f"tracking store {shown_url(uri)}: {_one_line(error)}") from None
     name = hashlib.sha256(uri.encode()).hexdigest()[:16]
     with FileLock(Path(tempfile.gettempdir(), f"ptycho_mlf-{name}.lock"), timeout=_LOCK_S):
         _open(uri)
@@ -231,15 +231,15 @@ def _check_server(uri: str) -> None:
         answer = _ask(uri)
     except MlflowException:
         raise InputError(
-            f"tracking server {_shown(uri)}: no answer; start it (`mlflow server`) or set MLFLOW_TRACKING_URI"
+            f"tracking server {shown_url(uri)}: no answer; start it (`mlflow server`) or set MLFLOW_TRACKING_URI"
         ) from None
     if answer.status_code in (401, 403):
         raise InputError(
-            f"tracking server {_shown(uri)}: refused ({answer.status_code}); set MLFLOW_TRACKING_USERNAME and "
+            f"tracking server {shown_url(uri)}: refused ({answer.status_code}); set MLFLOW_TRACKING_USERNAME and "
             "MLFLOW_TRACKING_PASSWORD, or have the server allow this host"
         )
     if answer.status_code != 200:
-        raise InputError(f"tracking server {_shown(uri)}: it is no MLflow server (answer {answer.status_code})")
+        raise InputError(f"tracking server {shown_url(uri)}: it is no MLflow server (answer {answer.status_code})")
 
 
 def _open(uri: str) -> None:
@@ -250,7 +250,7 @@ def _open(uri: str) -> None:
     try:
         MlflowClient(uri).search_experiments(max_results=1)
     except MlflowException as error:
-        raise InputError(f"tracking store {_shown(uri)}: {_one_line(error)}") from None
+        raise InputError(f"tracking store {shown_url(uri)}: {_one_line(error)}") from None
 
 
 def _one_line(error: Exception) -> str:
@@ -258,6 +258,6 @@ def _one_line(error: Exception) -> str:
     return text if len(text) <= 300 else f"{text[:300]}…"
 
 
-def _shown(uri: str) -> str:
-    """Without the password."""
+def shown_url(uri: str) -> str:
+    """A URL without its password."""
     return re.sub(r"://([^:/@]*):[^@/]*@", r"://\1:***@", uri)

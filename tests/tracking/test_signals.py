@@ -8,7 +8,7 @@ from subprocess import Popen
 import pytest
 from mlflow import MlflowClient
 
-from ptycho_mlf.tracking.signals import Terminated, hold, raise_lost, terminating
+from ptycho_mlf.tracking.signals import Terminated, hold, raise_lost, release, terminating
 from ptycho_mlf.tracking.store import experiment
 
 HOLDS_A_RUN = """
@@ -132,3 +132,31 @@ def test_a_signal_lost_in_a_finalizer_is_raised_at_the_next_safe_place_or_signal
     for again in (raise_lost, lambda: send(signal.SIGINT)):
         with pytest.raises(Terminated):
             work(again)
+
+
+def test_a_release_lets_through_what_the_hold_around_it_keeps():
+    steps: list[str] = []
+
+    def work(before: bool) -> None:
+        with terminating(), hold():
+            if before:
+                send(signal.SIGTERM)
+            steps.append("held")
+            with release():
+                if not before:
+                    send(signal.SIGTERM)
+                raise AssertionError("not reached")
+
+    def hold_again() -> None:
+        with terminating(), hold():
+            with release():
+                pass
+            send(signal.SIGTERM)
+            steps.append("held again")
+
+    for before in (True, False):
+        with pytest.raises(Terminated):
+            work(before)
+    with pytest.raises(Terminated):
+        hold_again()
+    assert steps == ["held", "held", "held again"]
