@@ -103,6 +103,8 @@ def test_a_run_leaves_everything_behind(store: Path, tiny: Callable[..., RunConf
     assert best == min(row["val_loss"] for row in epochs)
     floor = documents["metrics.json"]["floors"]["best"]
     assert run.data.metrics["val/skill_best"] == pytest.approx(1 - best / floor)
+    # What has no place on the axis of steps is at 0, where the UI draws bars and no lone dots.
+    assert [m.step for m in MlflowClient().get_metric_history(outcome.run_id, "val/skill_best")] == [0]
     assert run.data.metrics["test/best/ssim_amp"] == documents["metrics.json"]["best"]["metrics"]["ssim_amp"]
     assert {
         "test/last/ssim_amp",
