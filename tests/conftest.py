@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import urllib.error
 import urllib.request
@@ -22,6 +23,8 @@ import torch
 
 from ptycho_mlf.config import RunConfig
 from ptycho_mlf.tracking.store import connect
+
+from .postgres_server import Postgres, find_binaries, postgres
 
 TINY = {
     "N": 16,
@@ -61,7 +64,7 @@ def tiny(dataset_cache: Path) -> Callable[..., RunConfig]:
 
 
 VARIABLES = ("TRACKING_URI", "RUN_ID", "EXPERIMENT_NAME", "EXPERIMENT_ID")
-OURS = ("PTYCHO_MLF_RUN_NAME", "PTYCHO_MLF_PARENT_RUN_ID", "PTYCHO_MLF_PLUGIN")
+OURS = ("PTYCHO_MLF_RUN_NAME", "PTYCHO_MLF_PARENT_RUN_ID", "PTYCHO_MLF_PLUGIN", "PTYCHO_MLF_LAUNCHED_FROM")
 
 
 @pytest.fixture(scope="session")
@@ -115,9 +118,8 @@ def python(folder: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 class Server:
     """An MLflow server with its own database and artifacts, which can be stopped and started again."""
 
-    def __init__(self, folder: Path, template: Path) -> None:
-        self.folder = folder
-        shutil.copy(template, folder / "mlflow.db")
+    def __init__(self, folder: Path, backend: str) -> None:
+        self.folder, self._backend = folder, backend
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -126,7 +128,7 @@ class Server:
 
     def start(self) -> None:
         options = {
-            "--backend-store-uri": f"sqlite:///{self.folder}/mlflow.db",
+            "--backend-store-uri": self._backend,
             "--artifacts-destination": str(self.folder / "artifacts"),
             "--host": "127.0.0.1",
             "--port": str(self.port),
@@ -161,7 +163,9 @@ class Server:
 
 @pytest.fixture(scope="session")
 def running_server(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("server"), template)
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(template, folder / "mlflow.db")
+    server = Server(folder, f"sqlite:///{folder}/mlflow.db")
     yield server
     server.stop()
 
@@ -173,3 +177,14 @@ def server(running_server: Server, folder: Path) -> Server:
         running_server.start()
     connect(running_server.url)
     return running_server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """One PostgreSQL for all tests of a session, each of which makes its own databases."""
+    binaries = find_binaries()
+    if binaries is None:
+        pytest.skip("no PostgreSQL server on this machine (Debian: apt-get install postgresql)")
+    # pytest's own folders are closed to the user the server runs as.
+    with tempfile.TemporaryDirectory(prefix="ptycho_mlf-") as folder, postgres(binaries, Path(folder)) as server:
+        yield server

@@ -26,6 +26,7 @@ from ptycho_mlf.telemetry.activation_report import (
 )
 from ptycho_mlf.telemetry.activation_statistics import LayerStatistics, measure
 from ptycho_mlf.tracking.existing import attach_files
+from ptycho_mlf.tracking.launch import launch_folder
 from ptycho_mlf.tracking.store import connect
 from ptycho_mlf.training.activation_monitor import spread
 from ptycho_mlf.training.fit import resolve_accelerator
@@ -75,7 +76,7 @@ def report_activations(request: ActivationRequest) -> list[str]:
         run_id = request.run_id or os.environ.get("MLFLOW_RUN_ID", "")
         lines: list[str] = []
         if request.output or not run_id:
-            folder = Path(request.output or _FOLDER)
+            folder = launch_folder() / (request.output or _FOLDER)
             _write(document, folder, name)
             lines.append(f"{folder / name} and {Path(name).with_suffix('.html')}")
         if run_id:

@@ -12,6 +12,7 @@ import sys
 from typing import NoReturn
 
 from ptycho_mlf.tracking import project_run
+from ptycho_mlf.tracking.launch import LAUNCHED_FROM
 
 RUN_NAME = "PTYCHO_MLF_RUN_NAME"
 """Environment variable that carries the user's `--run-name` to the entry point, whose own name for the run yields."""
@@ -35,6 +36,7 @@ class LocalEnvironment:
         except InputError as error:
             _refuse(error)
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ[LAUNCHED_FROM] = os.getcwd()
         if run.options["run_name"]:
             os.environ[RUN_NAME] = run.options["run_name"]
         if run.names_experiment and not run.env_file:

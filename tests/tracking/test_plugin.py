@@ -33,9 +33,10 @@ entry_points:
 """
 TRAIN = """
 import sys, threading
+from ptycho_mlf.tracking.launch import launch_folder
 from ptycho_mlf.tracking.run_record import RunRecord
 params = {"learning_rate": float(sys.argv[1]), "epochs": int(sys.argv[2])}
-with RunRecord.open(name="our name", tags={"fingerprint": "f"}, params=params) as record:
+with RunRecord.open(name="our name", tags={"fingerprint": "f", "from": str(launch_folder())}, params=params) as record:
     while params["epochs"] == 1000:
         threading.Event().wait(0.05)
 """
@@ -70,7 +71,7 @@ def runs() -> list[Run]:
     return client.search_runs([found.experiment_id for found in client.search_experiments()])
 
 
-def test_plain_mlflow_run_works_here_and_records_one_run(mlflow_run: Callable[..., Popen[str]]):
+def test_plain_mlflow_run_works_here_and_records_one_run(store: Path, mlflow_run: Callable[..., Popen[str]]):
     child = mlflow_run("project", "-P", "learning_rate=1e-3", "--run-name", "the user's name")
     _, errors = child.communicate(timeout=120)
     assert child.returncode == 0, errors
@@ -79,6 +80,8 @@ def test_plain_mlflow_run_works_here_and_records_one_run(mlflow_run: Callable[..
     assert (run.info.status, run.info.run_name) == ("FINISHED", "the user's name")
     assert run.data.params == {"learning_rate": "1e-3", "epochs": "20"}
     assert MlflowClient().get_experiment(run.info.experiment_id).name == "ptycho_mlf"
+    # MLflow started it in the project's folder; what it leaves in the user's goes here.
+    assert run.data.tags["from"] == str(store)
 
 
 def test_killed_mlflow_run_takes_its_training_along(mlflow_run: Callable[..., Popen[str]]):

@@ -1,0 +1,14 @@
+"""The folder a command was started from: under `mlflow run` that is not the process's own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+LAUNCHED_FROM = "PTYCHO_MLF_LAUNCHED_FROM"
+"""Environment variable with the folder `mlflow run` was started in; MLflow starts the entry point in the project's."""
+
+
+def launch_folder() -> Path:
+    """Where a user expects what a command leaves in the working folder."""
+    return Path(os.environ.get(LAUNCHED_FROM) or os.getcwd())
