@@ -203,7 +203,8 @@ def history_figure(
     figure = _new_figure((10.0, 8.6))
     loss_axes, rate_axes, norm_axes = figure.subplots(3, 1, sharex=True, height_ratios=(2, 1, 1.6))
     _trace(loss_axes, steps, losses[0], COLOURS["best"], "train, per batch", lw=0.9)
-    _trace(loss_axes, epochs, losses[1], COLOURS["last"], "validation, per epoch", marker="o", ms=4, lw=1.4)
+    if epochs.size:
+        _trace(loss_axes, epochs, losses[1], COLOURS["last"], "validation, per epoch", marker="o", ms=4, lw=1.4)
     if floor is not None:
         loss_axes.axhline(floor, color=COLOURS["floor"], ls="--", lw=1.4, label=f"constant object ({floor:.4g})")
     _trace(rate_axes, steps, np.asarray(learning_rate, float), "black", "learning rate", lw=1.4)
