@@ -43,17 +43,19 @@ class Buckets:
         """Add consecutive steps; returns the buckets they complete."""
         self._steps += steps.tolist()
         self._values += values.tolist()
-        done: list[Point] = []
-        while len(self._steps) >= self.length:
-            done.append(self._take(self.length))
-        return done
+        return self._take(len(self._steps) // self.length, self.length)
 
     def close(self) -> list[Point]:
         """The last, partial bucket, if any."""
-        return [self._take(len(self._steps))] if self._steps else []
+        return self._take(1, len(self._steps)) if self._steps else []
 
-    def _take(self, count: int) -> Point:
-        steps, values = self._steps[:count], np.array(self._values[:count])
-        del self._steps[:count], self._values[:count]
-        top = int(np.argmax(np.where(np.isnan(values), np.inf, values)))
-        return Point(steps[top], float(values[top]), steps[-1], float(np.median(values)))
+    def _take(self, count: int, length: int) -> list[Point]:
+        """The first `count` buckets, all at once."""
+        steps, values = (np.array(x[: count * length]).reshape(count, length) for x in (self._steps, self._values))
+        del self._steps[: count * length], self._values[: count * length]
+        if not count:
+            return []
+        top = np.where(np.isnan(values), np.inf, values).argmax(1)
+        rows = np.arange(count)
+        columns = (steps[rows, top], values[rows, top], steps[:, -1], np.median(values, axis=1))
+        return [Point(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]

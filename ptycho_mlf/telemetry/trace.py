@@ -59,10 +59,10 @@ class StepTrace:
         self._chunks: list[Rows] = []
         self.nonfinite_step: int | None = None
 
+    @torch.no_grad()
     def record(self, step: int, epoch: int, lr: float, **values: Tensor) -> None:
         """Add one step. `values` are scalar tensors on the device, one per device column; nothing is read."""
-        row = torch.stack([values[name].detach().float().reshape(()) for name in DEVICE_COLUMNS])
-        self._pending[len(self._host)] = row
+        self._pending[len(self._host)] = torch.stack([values[name] for name in DEVICE_COLUMNS])
         self._host.append((step, epoch, lr))
 
     @property

@@ -91,7 +91,8 @@ class GradientMonitor(Instrument):
         norms_T = (step.gradients_T, step.size.weights_T, step.size.updates_T)
         parts = [step.loss.reshape(1), step.preclip.reshape(1), *norms_T]
         if self._reports(number):
-            parts.append(norms([_gradient(p) for p in self._parameters]))
+            clips = pl_module.config.training.clip_algorithm != "none"
+            parts.append(norms([_gradient(p) for p in self._parameters]) if clips else step.gradients_T)
         row = torch.cat(parts)
         self._buffer[len(self._steps), : len(row)] = row
         self._steps.append(number)

@@ -17,7 +17,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from ptycho_mlf.telemetry.norms import norms
 
-_CPU_PIECE, _GPU_PIECE = 1 << 18, 1 << 22
+_CPU_PIECE, _GPU_PIECE = 1 << 19, 1 << 22
 """Numbers taken at once: what a CPU's cache holds; on a GPU few launches and little memory."""
 
 _Kernel = Callable[[list[Tensor], list[Tensor], list[list[Tensor]], list[int]], None]
@@ -65,23 +65,23 @@ class Measured(Optimizer):
         added: list[Tensor] = []
         counts = [0] * len(weights)
         for places, w, (g, *state) in _chunks(weights, fields, limit):
-            old = self._copies(w, limit)
-            before += torch._foreach_norm(old)
+            old = self._memory(w, limit)
+            torch._foreach_copy_(old, w)
+            before.append(norms(old))
             kernel(w, g, state, places)
             torch._foreach_sub_(old, w)
-            added += torch._foreach_norm(old)
+            added.append(norms(old))
             for place in places:
                 counts[place] += 1
         return StepSize(_joined(before, counts), _joined(added, counts))
 
-    def _copies(self, weights: list[Tensor], limit: int) -> list[Tensor]:
-        """Copies in memory that is used again and again: fresh memory would have to come from the kernel each time."""
+    def _memory(self, weights: list[Tensor], limit: int) -> list[Tensor]:
+        """Room for copies, the same again and again: fresh memory would have to come from the kernel each time."""
         sizes = [w.numel() for w in weights]
-        if self._scratch is None or self._scratch.numel() < sum(sizes):
-            self._scratch = torch.empty(max(limit, sum(sizes)), dtype=weights[0].dtype, device=weights[0].device)
-        copies = [s.view_as(w) for s, w in zip(self._scratch[: sum(sizes)].split(sizes), weights, strict=True)]
-        torch._foreach_copy_(copies, weights)
-        return copies
+        count, like = sum(sizes), weights[0]
+        if self._scratch is None or len(self._scratch) < count:
+            self._scratch = torch.empty(max(limit, count), dtype=like.dtype, device=like.device)
+        return [part.view_as(w) for part, w in zip(self._scratch[:count].split(sizes), weights, strict=True)]
 
 
 class MeasuredAdam(Measured, Adam):
@@ -174,7 +174,7 @@ def _columns(chunk: list[tuple[int, tuple[Tensor, ...]]]) -> tuple[list[int], li
     return [place for place, _ in chunk], weights, fields
 
 
-def _joined(piece_norms: list[Tensor], counts: list[int]) -> Tensor:
-    """Norms of the pieces to norms of the tensors they were cut from."""
-    joined = torch.stack(piece_norms)
-    return joined if len(counts) == len(piece_norms) else norms(list(joined.split(counts)))
+def _joined(chunk_norms: list[Tensor], counts: list[int]) -> Tensor:
+    """Norms of the pieces of all chunks to norms of the tensors they were cut from."""
+    joined = torch.cat(chunk_norms)
+    return joined if len(counts) == len(joined) else norms(list(joined.split(counts)))
