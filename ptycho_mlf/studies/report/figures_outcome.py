@@ -10,6 +10,7 @@ import numpy as np
 from ..statistics.survival import SurvivalCurve
 from .data import Member, StudyData
 from .estimates import ENDED, MEASURES, Quality
+from .figures_training import FEW
 from .plot import (
     Figure,
     Json,
@@ -28,6 +29,7 @@ from .plot import (
 from .reproduce import varying
 from .texts import plural
 
+CURVES, BANDS = "curves", "with bands"
 _ROW = 44
 """Height per arm, px."""
 _NONE: Json = {"width": 0}
@@ -41,7 +43,7 @@ def survival_figure(data: StudyData, curves: Mapping[str, SurvivalCurve]) -> Fig
     traces: list[Json] = []
     for index, arm in enumerate(data.arms):
         if arm in curves:
-            traces += _survival_traces(index, arm, curves[arm])
+            traces += _survival_traces(index, arm, curves[arm], (BANDS,) if len(curves) > FEW else ())
     mixed = any(varying(data.of(arm)) for arm in curves)
     caption = (
         "Share of runs that have not crashed yet (Kaplan-Meier) with pointwise 95 % band; a tick marks runs that ended "
@@ -51,7 +53,8 @@ def survival_figure(data: StudyData, curves: Mapping[str, SurvivalCurve]) -> Fig
         "xaxis": axis("optimizer step", range=[0, last * 1.02], rangemode="tozero"),
         "yaxis": axis("share not crashed", range=[-0.03, 1.05], tickformat=".0%"),
     }
-    return Figure("fig-survival", "Runs that have not crashed yet", caption, traces, layout)
+    views = (CURVES, BANDS) if len(curves) > FEW else ()
+    return Figure("fig-survival", "Runs that have not crashed yet", caption, traces, layout, views=views)
 
 
 def quality_figures(data: StudyData, found: Sequence[Quality]) -> list[Figure]:
@@ -115,7 +118,7 @@ def gap_figure(data: StudyData) -> Figure | None:
     return Figure("fig-gap", "Last against lowest validation loss", caption, traces, layout)
 
 
-def _survival_traces(index: int, arm: str, curve: SurvivalCurve) -> list[Json]:
+def _survival_traces(index: int, arm: str, curve: SurvivalCurve, views: tuple[str, ...]) -> list[Json]:
     steps, share = [0.0, *curve.steps], [1.0, *curve.survival]
     # The band is undefined until the first failure and after the last run: there it is not drawn.
     low, high = np.array([math.nan, *curve.low]), np.array([math.nan, *curve.high])
@@ -128,7 +131,16 @@ def _survival_traces(index: int, arm: str, curve: SurvivalCurve) -> list[Json]:
         y = numbers(np.concatenate([top, bottom[::-1]]))
         fill = colour(index, 0.15)
         traces.append(
-            trace(index, x=numbers([*x, *x[::-1]]), y=y, fill="toself", fillcolor=fill, line=_NONE, hoverinfo="skip")
+            trace(
+                index,
+                views,
+                x=numbers([*x, *x[::-1]]),
+                y=y,
+                fill="toself",
+                fillcolor=fill,
+                line=_NONE,
+                hoverinfo="skip",
+            )
         )
     hover = f"<b>{safe(arm)}</b><br>after %{{x:.0f}} steps %{{y:.0%}} left<extra></extra>"
     line = {"color": colour(index), "width": 2, "dash": dash(index), "shape": "hv"}

@@ -10,7 +10,9 @@ from .plot import Figure, Json, axis, colour, dash, label, numbers, safe, trace,
 
 SINGLE_POINTS = 100
 """Most points of a single run."""
-BANDS, RANGE, SINGLE = "median and quartiles", "with minimum and maximum", "single runs"
+MEDIANS, BANDS, RANGE, SINGLE = "medians", "median and quartiles", "with minimum and maximum", "single runs"
+FEW = 4
+"""Bands of more arms than this hide each other: medians alone are shown at first."""
 _VISIBLE = 30
 """An axis reaches at first so many times the largest median at the beginning; one double click shows all."""
 _ROOM = 2
@@ -55,7 +57,14 @@ def _figure(data: StudyData, column: str, title: str, unit: str, caption: str, f
         hover = "best constant object: %{y:.4g}<extra></extra>"
         traces.append(trace(-1, x=[0, last], y=[floor, floor], line=line, hovertemplate=hover))
     layout = {"xaxis": axis("optimizer step", range=[0, last * 1.01]), "yaxis": value_axis(unit, low, high)}
-    return Figure(f"fig-{column.replace('_', '-')}", title, caption, traces, layout, views=(BANDS, RANGE, SINGLE))
+    return Figure(
+        f"fig-{column.replace('_', '-')}",
+        title,
+        caption,
+        traces,
+        layout,
+        views=(*((MEDIANS,) if len(bands) > FEW else ()), BANDS, RANGE, SINGLE),
+    )
 
 
 def _limits(bands: list[Band]) -> tuple[float, float, float]:
@@ -85,7 +94,7 @@ def _band_traces(arm: int, name: str, band: Band, cap: float) -> list[Json]:
         _area(arm, (BANDS, RANGE), band, band.lower_K, band.upper_K, cap, 0.28),
         trace(
             arm,
-            (BANDS, RANGE),
+            (MEDIANS, BANDS, RANGE),
             x=numbers(band.step_K),
             y=numbers(median),
             customdata=numbers(band.runs_K),

@@ -77,7 +77,7 @@ def _best(found: Estimates) -> list[str]:
     text = f"median {number(top.median)}, quartiles {number(top.q25)} to {number(top.q75)}, {plural(top.n, 'seed')}"
     if len(ranked) == 1:
         return [f"Validation skill of the best weights of {arm}: {text}."]
-    return [f"Best validation skill over all seeds: {arm} ({text}); it ranks the arms, test scores do not."]
+    return [f"Highest median of the validation skill over all seeds: {arm} ({text}); whether by chance is not tested."]
 
 
 def _left_out(data: StudyData, found: Sequence[Stability]) -> list[str]:

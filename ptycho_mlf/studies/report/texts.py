@@ -14,10 +14,11 @@ _LARGE = 1000
 
 
 def percent(share: float) -> str:
-    """`43 %`; a decimal where a rounded number would say 0 or 100 and be wrong."""
+    """`43 %`, `6.1 %`, `99.5 %`."""
     value = 100 * share
     exact = math.isclose(value, round(value), abs_tol=1e-9)
-    digits = 1 if not exact and (value < 1 or value > 99 or 0 < value < 10) else 0
+    # Two digits, and never a rounded 100.
+    digits = 1 if not exact and (abs(value) < 9.95 or abs(value) > 99) else 0
     return f"{value:.{digits}f} %"
 
 
