@@ -46,6 +46,10 @@ NOT_HERE = {
     "stopped_early",
     "pruned",
     "head/saturation",
+    "spike_score/loss",
+    "spike_score/grad_norm_preclip",
+    "range_test/lr_steepest",
+    "range_test/lr_diverged",
 }
 """What a healthy run with an unbounded head does not have."""
 IN_CHECKOUTS = {"git_commit", "git_dirty"}
