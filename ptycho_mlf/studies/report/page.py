@@ -93,7 +93,7 @@ def report_html(data: StudyData, found: Estimates) -> str:
         section("To repeat it", *_repeat(data)),
         section("Terms", _terms()),
     ]
-    return _document(data.name, body, figures)
+    return document(data.name, body, figures)
 
 
 def _head(data: StudyData, found: Estimates) -> list[str]:
@@ -148,7 +148,8 @@ def _terms() -> str:
     return f"<dl>{terms}</dl>"
 
 
-def _document(title: str, body: Sequence[str], figures: Sequence[Figure]) -> str:
+def document(title: str, body: Sequence[str], figures: Sequence[Figure]) -> str:
+    """The file: style, body, figures for the script, plotly.js, the script."""
     from plotly.offline import get_plotlyjs
 
     # Inside a script element nothing may look like its end.

@@ -23,7 +23,9 @@ from ptycho_mlf.config import InputError, RunConfig
 from ptycho_mlf.runs.stage_a import run_stage_a
 from ptycho_mlf.studies.report.collect import collect_runs, collect_study
 from ptycho_mlf.studies.report.data import StudyData
+from ptycho_mlf.studies.report.page import document
 from ptycho_mlf.studies.report.pictures import BUDGET
+from ptycho_mlf.studies.report.plot import Figure
 from ptycho_mlf.studies.report.write import ReportRequest, report, write_report
 from ptycho_mlf.tracking.queries import download_artifact
 from ptycho_mlf.tracking.run_record import RunRecord
@@ -213,6 +215,7 @@ def test_every_run_has_its_row_and_a_command_that_repeats_it(made: Made):
         assert words[:3] == ["python", "-m", "entrypoints.stage_a"]
         given = {name.removeprefix("--"): value for name, value in zip(words[3::2], words[4::2], strict=True)}
         assert RunConfig.from_flat(given).fingerprint() == run.data.tags["fingerprint"]
+        assert "cache_dir" not in given, "where it was computed is nobody else's business"
         defaults = RunConfig().flat()
         assert all(str(defaults[name]) != value for name, value in given.items())
 
@@ -278,6 +281,13 @@ def test_names_are_shown_and_never_executed(tmp_path: Path):
     assert len(page.raw["script"]) == 3
     assert not [a for tag, a in page.elements if tag == "img" or "onerror" in a]
     assert name in page.text
+
+
+def test_no_text_of_a_figure_ends_its_script():
+    figure = Figure("fig", "title", "caption", [], {"title": "</script><!--<script>"})
+    page = Page(document("title", [], [figure]))
+    assert len(page.raw["script"]) == 3
+    assert json.loads(page.raw["script"][0])[0]["layout"] == figure.layout
 
 
 def test_five_hundred_runs_fit(tmp_path: Path):
