@@ -22,7 +22,7 @@ from ptycho_mlf.runs.artifacts import write_json
 from ptycho_mlf.tracking.queries import find_run
 from ptycho_mlf.tracking.reaper import reap
 from ptycho_mlf.tracking.run_record import RunRecord, launched_run
-from ptycho_mlf.tracking.store import connect, shown_url
+from ptycho_mlf.tracking.store import HIDDEN, connect, shown_url
 
 from .cell import Context
 from .kinds import Kind, kind_of
@@ -44,6 +44,7 @@ from .study import (
     enqueue,
     find_study,
     missing_cells,
+    not_begun,
     open_trials,
     plan_of,
     results,
@@ -93,7 +94,7 @@ def join_study(settings: StudyConfig, execution: Mapping[str, Any]) -> None:
     """
     study, storage, kind = _found(settings)
     if PARENT not in study.user_attrs:
-        raise InputError(f"study={study.study_name}: it has not begun; start it with its own entry point")
+        raise not_begun(study.study_name)
     with launched_run(f"worker of {study.study_name}", {"study.kind": "worker"}):
         _work(study, storage, kind, execution, Console())
 
@@ -102,7 +103,10 @@ def _found(settings: StudyConfig) -> tuple[optuna.Study, RDBStorage, Kind]:
     storage = open_storage(settings)
     study = find_study(settings.study, storage)
     check_code(study, settings.allow_other_code)
-    connect(os.environ.get("MLFLOW_TRACKING_URI") or study.user_attrs.get(TRACKING))
+    tracking = os.environ.get("MLFLOW_TRACKING_URI") or study.user_attrs.get(TRACKING)
+    if tracking is not None and HIDDEN in tracking:
+        raise InputError(f"study={study.study_name}: set MLFLOW_TRACKING_URI to {tracking} with its password")
+    connect(tracking)
     parent = study.user_attrs.get(PARENT)
     if parent is not None:
         find_run(parent)  # Another store would only be noticed by the first trial.
@@ -168,7 +172,7 @@ class _Conductor:
         """Say what will be run, then queue it: workers elsewhere may begin at once."""
         study = self.study
         study.set_user_attr(PARENT, record.run_id)
-        study.set_user_attr(TRACKING, record.environment()["MLFLOW_TRACKING_URI"])
+        study.set_user_attr(TRACKING, shown_url(record.environment()["MLFLOW_TRACKING_URI"]))  # Others can read it.
         document = plan.to_json() | {"study": study.study_name, "code": study.user_attrs[CODE]}
         write_json(folder / "arms.json", document | {"storage": shown_url(self.storage.url)})
         record.set_tags({f"impossible.{arm}": reason for arm, reason in plan.impossible.items()})

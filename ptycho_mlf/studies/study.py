@@ -36,11 +36,13 @@ def create_or_continue(
     """
     try:
         study = optuna.create_study(study_name=name, storage=storage, sampler=sampler, direction="maximize")
-        study.set_user_attr(CODE, code_version())
     except DuplicatedStudyError:
         study = optuna.load_study(study_name=name, storage=storage, sampler=sampler)
+    if PLAN in study.user_attrs:
         plan_of(study).check_same(plan, name)
         check_code(study, allow_other_code)
+    else:  # New, or its first process died right here.
+        study.set_user_attr(CODE, code_version())
     study.set_user_attr(PLAN, plan.to_json())
     return study
 
@@ -49,13 +51,21 @@ def find_study(name: str, storage: RDBStorage) -> optuna.Study:
     """A study that exists, with no sampler of its own yet.
 
     Raises:
-        InputError: there is none with this name; those that are there are named.
+        InputError: there is none with this name; those that are there are named. Or it was never begun.
     """
     try:
-        return optuna.load_study(study_name=name, storage=storage, sampler=optuna.samplers.RandomSampler())
+        study = optuna.load_study(study_name=name, storage=storage, sampler=optuna.samplers.RandomSampler())
     except KeyError:
         there = ", ".join(sorted(optuna.get_all_study_names(storage))[:10]) or "none"
         raise InputError(f"study={name}: not in {shown_url(storage.url)}; there: {there}") from None
+    if PLAN not in study.user_attrs:
+        raise not_begun(name)
+    return study
+
+
+def not_begun(name: str) -> InputError:
+    """What is wrong with a study whose own entry point never got as far as its queue."""
+    return InputError(f"study={name}: it has not begun; start it with its own entry point")
 
 
 def plan_of(study: optuna.Study) -> StudyPlan:

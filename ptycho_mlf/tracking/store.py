@@ -27,6 +27,8 @@ _ENVIRONMENT = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 """Set unless the user has set them; child processes inherit them."""
+HIDDEN = "***"
+"""What stands for a password."""
 _REACHABLE_S = 5
 _LOCK_S = 120
 
@@ -260,4 +262,4 @@ def _one_line(error: Exception) -> str:
 
 def shown_url(uri: str) -> str:
     """A URL without its password."""
-    return re.sub(r"://([^:/@]*):[^@/]*@", r"://\1:***@", uri)
+    return re.sub(r"://([^:/@]*):[^@/]*@", rf"://\1:{HIDDEN}@", uri)
