@@ -126,7 +126,7 @@ def expected_gain(design: Design, weight_BH: Floats, value_H: Floats) -> tuple[F
 
     Both have a row per posterior, the gain a column per candidate.
     """
-    crash_BC = np.clip(weight_BH @ design.crash_HC, 1e-12, 1 - 1e-12)
+    crash_BC = np.clip(weight_BH @ design.crash_HC, 1e-6, 1 - 1e-6)
     centred_BH = value_H - (weight_BH @ value_H)[:, None]
     # The mean after a crash is sum / P, after a survival -sum / (1 - P): that before is 0.
     sum_BC = (weight_BH * centred_BH) @ design.crash_HC

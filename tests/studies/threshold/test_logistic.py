@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from scipy.stats import chi2
 
 from ptycho_mlf.studies.threshold.logistic import (
-    CHI_SQUARE_HALF,
     LOGIT_10,
     Counts,
     drop,
@@ -91,6 +91,7 @@ def test_a_mirrored_study_mirrors_the_fit():
     assert there.slope == pytest.approx(here.slope, rel=1e-4)
 
 
-def test_the_drop_is_that_of_chi_square_and_widens_with_many_looks():
-    assert drop(1) == drop(45) == CHI_SQUARE_HALF == pytest.approx(1.959964**2 / 2, rel=1e-6)
-    assert drop(45) < drop(100) < drop(10_000) < 2.2414**2 / 2
+def test_the_drop_is_that_of_95_and_with_many_looks_of_97_5_percent():
+    assert drop(1) == drop(36) == pytest.approx(chi2.ppf(0.95, 1) / 2)
+    assert drop(86) == drop(10_000) == pytest.approx(chi2.ppf(0.975, 1) / 2)
+    assert drop(36) < drop(50) < drop(86)

@@ -89,6 +89,7 @@ def test_a_step_is_found_by_halving():
     threshold, reason = search(lambda x: float(x > -3.33))
     assert reason == "narrow"
     assert threshold.runs <= 24
+    assert threshold.half_width <= 0.1
     assert threshold.lr50_interval.low < 10**-3.33 < threshold.lr50_interval.high
 
 
