@@ -19,7 +19,7 @@ from ptycho_mlf.config import InputError
 from ptycho_mlf.config.describe import default_text
 from ptycho_mlf.config.study import StudyConfig
 from ptycho_mlf.runs.artifacts import write_json
-from ptycho_mlf.tracking.queries import find_run
+from ptycho_mlf.tracking.queries import find_run, has_run
 from ptycho_mlf.tracking.reaper import reap
 from ptycho_mlf.tracking.run_record import RunRecord, launched_run
 from ptycho_mlf.tracking.store import HIDDEN, connect, shown_url
@@ -57,13 +57,14 @@ class StudyIncompleteError(RuntimeError):
     """Some trials of a study have no result."""
 
 
-def run_study(plan: StudyPlan, settings: StudyConfig, execution: Mapping[str, Any]) -> None:
+def run_study(plan: StudyPlan, settings: StudyConfig, execution: Mapping[str, Any], command: str = "") -> None:
     """Run a study to its end, or go on with it: what has a result is not run again.
 
     Args:
         plan: what it computes.
         settings: where it is coordinated and by how many.
         execution: parameters of runs that decide how, not what is computed.
+        command: what computes the same once more; kept with the study's run.
 
     Raises:
         InputError: a store or storage that cannot be used, another study of that name, or one that is being run.
@@ -73,7 +74,7 @@ def run_study(plan: StudyPlan, settings: StudyConfig, execution: Mapping[str, An
     storage, kind = open_storage(settings), kind_of(plan)
     name = settings.study or plan.default_name()
     study = create_or_continue(name, plan, storage, kind.sampler(), settings.allow_other_code)
-    _Conductor(study, storage, kind, settings, execution).conduct()
+    _Conductor(study, storage, kind, settings, execution, command).conduct()
 
 
 def resume_study(settings: StudyConfig, execution: Mapping[str, Any]) -> None:
@@ -103,16 +104,23 @@ def _found(settings: StudyConfig) -> tuple[optuna.Study, RDBStorage, Kind]:
     storage = open_storage(settings)
     study = find_study(settings.study, storage)
     check_code(study, settings.allow_other_code)
-    tracking = os.environ.get("MLFLOW_TRACKING_URI") or study.user_attrs.get(TRACKING)
-    if tracking is not None and HIDDEN in tracking:
-        raise InputError(f"study={study.study_name}: set MLFLOW_TRACKING_URI to {tracking} with its password")
-    connect(tracking)
-    parent = study.user_attrs.get(PARENT)
-    if parent is not None:
-        find_run(parent)  # Another store would only be noticed by the first trial.
+    _connect_to_its_store(study)
     kind = kind_of(plan_of(study))
     study.sampler = kind.sampler()
     return study, storage, kind
+
+
+def _connect_to_its_store(study: optuna.Study) -> None:
+    """The store that the environment names, else the one where the study began; its run has to be there."""
+    remembered, parent = study.user_attrs.get(TRACKING), study.user_attrs.get(PARENT)
+    tracking = os.environ.get("MLFLOW_TRACKING_URI") or remembered
+    if tracking is not None and HIDDEN in tracking:
+        raise InputError(f"study={study.study_name}: set MLFLOW_TRACKING_URI to {tracking} with its password")
+    here = connect(tracking)
+    if parent is not None and not has_run(parent):
+        raise InputError(
+            f"study={study.study_name}: its run is not in {shown_url(here)}; set MLFLOW_TRACKING_URI to {remembered}"
+        )
 
 
 def _work(study: optuna.Study, storage: RDBStorage, kind: Kind, execution: Mapping[str, Any], console: Console) -> None:
@@ -134,6 +142,7 @@ class _Conductor:
     kind: Kind
     settings: StudyConfig
     execution: Mapping[str, Any]
+    command: str = ""
     console: Console = field(default_factory=Console)
 
     def conduct(self) -> None:
@@ -142,6 +151,7 @@ class _Conductor:
         parent = study.user_attrs.get(PARENT)
         self._check_alone(parent)
         tags = {"study": study.study_name, "study.kind": plan.entry, "study.storage": shown_url(self.storage.url)}
+        tags |= {"command": self.command} if self.command else {}
         begun_for_this = launched_run(f"continues {study.study_name}", {"study.continues": parent or ""})
         with (
             begun_for_this if parent else nullcontext(),

@@ -96,6 +96,20 @@ def find_run(run_id: str) -> RunSummary:
     return _summary(_run(run_id))
 
 
+def has_run(run_id: str) -> bool:
+    """Whether the connected store has a run."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    try:
+        MlflowClient().get_run(run_id)
+    except MlflowException as error:
+        if is_missing(error):
+            return False
+        raise
+    return True
+
+
 def download_artifact(run_id: str, path: str) -> Path:
     """A local file or folder with an artifact; artifacts on this machine are not copied.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from mlflow.entities import Run
 from ptycho_mlf.config import InputError
 from ptycho_mlf.studies import arms_study
 from ptycho_mlf.studies.commands import join, resume, run_arms
+from ptycho_mlf.studies.compose import arms_plan
 from ptycho_mlf.studies.engine import StudyIncompleteError
 from ptycho_mlf.tracking.environment import process_tags
 from ptycho_mlf.tracking.store import experiment, shown_url
@@ -85,6 +87,14 @@ def test_a_study_is_continued_and_what_has_a_result_is_not_run_again(arms, capsy
     cells = {(run.data.tags["arm"], int(run.data.tags["seed"]) - 20260128) for run in now}
     assert cells == {(arm, k) for arm in ("hybrid-adam", "hybrid-sgd") for k in (0, 1)}
     assert parent.info.status == "FINISHED"
+    words = shlex.split(parent.data.tags["command"])
+    assert words[:3] == ["python", "-m", "entrypoints.arms"]
+    given = dict(zip((word.removeprefix("--") for word in words[3::2]), words[4::2], strict=True))
+    # Nothing of where it was computed, and no default.
+    assert set(given) == set(SMALL) - {"accelerator"} | {"optimizer", "seeds"}
+    wanted = {name: value for name, value in SMALL.items() if name != "accelerator"}
+    assert arms_plan("arms", given) == arms_plan("arms", {**wanted, "optimizer": "adam|sgd", "seeds": "2"})
+    assert parent.data.tags["command"] in (Path(parent.info.artifact_uri) / "summary.md").read_text()
 
 
 def test_what_is_refused_is_refused_in_one_line(arms, monkeypatch: pytest.MonkeyPatch):
@@ -144,6 +154,14 @@ def test_a_password_of_the_tracking_store_is_kept_from_the_study(arms, monkeypat
     assert study.user_attrs["tracking_uri"].startswith("sqlite:///")
     study.set_user_attr("tracking_uri", shown_url("https://lab:secret@mlflow"))
     with pytest.raises(InputError, match=r"set MLFLOW_TRACKING_URI to https://lab:\*\*\*@mlflow with its password"):
+        join(HERE)
+
+
+def test_a_worker_that_finds_another_tracking_store_names_the_right_one(arms, monkeypatch: pytest.MonkeyPatch):
+    arms()
+    home = mlflow.get_tracking_uri()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///elsewhere.db")
+    with pytest.raises(InputError, match=f"not in sqlite:.*elsewhere.db; set MLFLOW_TRACKING_URI to {home}"):
         join(HERE)
 
 
