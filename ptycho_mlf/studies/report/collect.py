@@ -84,7 +84,7 @@ def _collect(runs: Sequence[RunSummary], name: str, kind: str, parent: RunSummar
             members=members,
             bucket=bucket,
             parent=None if parent is None else parent.run_id,
-            command="" if parent is None else parent.tags.get("command", parent.params.get("command", "")),
+            command="" if parent is None else parent.tags.get("command", ""),
             made_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             impossible=_impossible_arms(parent),
             pictures=arm_pictures(chosen, images),
