@@ -35,6 +35,13 @@ class TelemetryConfig(Section):
         unit="steps",
         ge=0,
     )
+    update_stride: int = knob(
+        4,
+        "Measure weights and updates at every so many steps and at those of the gradient report: as many passes over "
+        "all weights take 3 % of a step at full size. Between them the update ratio is not known.",
+        unit="steps",
+        ge=1,
+    )
     postmortem: bool = knob(
         True,
         "Keep the norms of every layer around the worst spike or the non-finite step, and the batch that did it.",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from ptycho_mlf.telemetry.buckets import Buckets, Point
 from ptycho_mlf.telemetry.skill import loss_skill
 from ptycho_mlf.telemetry.trace import Rows
@@ -47,7 +49,9 @@ class LiveMetrics:
         """Log the buckets these steps complete."""
         self.rows.append(rows)
         for column, name in SERIES.items():
-            self._log(name, self._buckets[column], self._buckets[column].add(rows["step"], rows[column]))
+            # The update ratio of a step that was not measured is no number; a loss that is none is shown.
+            known = ~np.isnan(rows[column]) if column == "update_ratio" else slice(None)
+            self._log(name, self._buckets[column], self._buckets[column].add(rows["step"][known], rows[column][known]))
 
     def epoch(self, row: EpochRow) -> None:
         """Log one validation."""

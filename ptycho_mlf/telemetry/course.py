@@ -40,8 +40,9 @@ class Course:
     @property
     def nonfinite_step(self) -> int | None:
         """First step whose loss, gradient norm or update is not finite, or steps before such a validation."""
-        watched = [self.rows[name] for name in ("loss", "grad_norm_preclip", "update_ratio")]
-        broken = np.flatnonzero(~np.isfinite(np.stack(watched)).all(0))
+        finite = np.isfinite(self.rows["loss"]) & np.isfinite(self.rows["grad_norm_preclip"])
+        # An update ratio that is no number was not measured.
+        broken = np.flatnonzero(~finite | np.isinf(self.rows["update_ratio"]))
         if broken.size:
             return int(self.rows["step"][broken[0]])
         return next((seen.step for seen in self.validations if not math.isfinite(seen.loss)), None)

@@ -41,8 +41,9 @@ _HISTOGRAMS = 16
 class GradientMonitor(Instrument):
     """Keeps the norms of every layer, on the device between flushes.
 
-    The norms of gradients, weights and updates cost nothing: the step computes them anyway. At a stride the gradients
-    after clipping are measured too, and the row enters the report. Every row enters the ring.
+    The norms of gradients, weights and updates cost nothing: the step computes them anyway, those of weights and
+    updates at a stride of its own. At a stride the gradients after clipping are measured too, and the row enters the
+    report. Every row enters the ring.
     """
 
     def __init__(self, stride: int, *, postmortem: bool) -> None:
@@ -88,13 +89,13 @@ class GradientMonitor(Instrument):
         if not self._records(number):
             return
         step = pl_module.last_step
-        norms_T = (step.gradients_T, step.size.weights_T, step.size.updates_T)
-        parts = [step.loss.reshape(1), step.preclip.reshape(1), *norms_T]
+        row, T = self._buffer[len(self._steps)], len(self._parameters)
+        row[: 2 + T] = torch.cat([step.loss.reshape(1), step.preclip.reshape(1), step.gradients_T])
+        if step.size is not None:
+            row[2 + T : 2 + 3 * T] = torch.cat([step.size.weights_T, step.size.updates_T])
         if self._reports(number):
             clips = pl_module.config.training.clip_algorithm != "none"
-            parts.append(norms([_gradient(p) for p in self._parameters]) if clips else step.gradients_T)
-        row = torch.cat(parts)
-        self._buffer[len(self._steps), : len(row)] = row
+            row[2 + 3 * T :] = norms([_gradient(p) for p in self._parameters]) if clips else step.gradients_T
         self._steps.append(number)
         if len(self._steps) == FLUSH_EVERY:
             self._flush()

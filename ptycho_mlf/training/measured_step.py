@@ -33,11 +33,19 @@ class StepSize:
     updates_T: Tensor
     """Norms of the difference it made, as far as the weights' precision shows it."""
 
+    @property
+    def ratio(self) -> Tensor:
+        """Norm of all updates over the norm of all weights; infinite where that is no number."""
+        ratio = self.updates_T.norm() / self.weights_T.norm()
+        return ratio.nan_to_num_(nan=torch.inf, posinf=torch.inf)
+
 
 class Measured(Optimizer):
-    """An optimizer whose `size` describes its last step."""
+    """An optimizer whose `size` describes its last step, if that was to be measured."""
 
-    size: StepSize
+    size: StepSize | None = None
+    measures: bool = True
+    """Whether steps from now on are measured; others are torch's own, which do the same."""
     found_inf: Tensor | None = None
     """1 on the device: the step is none."""
     grad_scale: Tensor | None = None
@@ -46,7 +54,11 @@ class Measured(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """One step, measured."""
+        """One step."""
+        if not self.measures:
+            self.size = None
+            super().step()
+            return
         groups = [group for group in self.param_groups if any(p.grad is not None for p in group["params"])]
         sizes = [self._take(group) for group in groups]
         if not groups:  # As in torch, a step without gradients is none.

@@ -43,8 +43,8 @@ class StepNorms:
     """Global gradient norm before clipping."""
     gradients_T: Tensor
     """Norms before clipping, in the order of the model's parameters."""
-    size: StepSize
-    """Of weights and update, in the order of the optimizer's groups."""
+    size: StepSize | None
+    """Of weights and update, in the order of the optimizer's groups; None where it was not measured."""
 
 
 class PtychoModule(L.LightningModule):
@@ -110,6 +110,7 @@ class PtychoModule(L.LightningModule):
         self.trace = StepTrace(self.device)
         self._batch_contrast = BatchContrast(self._predicted_probe[0, 0])
         self._frozen = torch.zeros((), device=self.device)
+        self._unknown = torch.full((), torch.nan, device=self.device)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One step."""
@@ -127,7 +128,7 @@ class PtychoModule(L.LightningModule):
         self._frozen = torch.maximum(self._frozen, (~finite).float())
         clipped = self.clipper(preclip)
         lr = float(optimizer.param_groups[0]["lr"])
-        size = masked_step(optimizer, self._frozen)
+        size = masked_step(optimizer, self._frozen, measure=self._measures(self.steps_taken))
         self.last_step = StepNorms(loss.detach(), preclip, gradient_norms, size)
         if isinstance(schedule, LambdaLR):
             schedule.step()
@@ -140,11 +141,17 @@ class PtychoModule(L.LightningModule):
             grad_norm_preclip=preclip,
             grad_norm_postclip=clipped.postclip_norm,
             clip_fraction=clipped.fraction,
-            update_ratio=size.updates_T.norm() / size.weights_T.norm(),
+            update_ratio=self._unknown if size is None else size.ratio,
             contrast_spatial=spatial,
             contrast_cross_pattern=cross_pattern,
         )
         self.steps_taken += 1
+
+    def _measures(self, step: int) -> bool:
+        """Whether weights and update of a step are measured."""
+        telemetry = self.config.telemetry
+        reported = telemetry.gradient_stride > 0 and step % telemetry.gradient_stride == 0
+        return reported or step % telemetry.update_stride == 0
 
     def on_validation_epoch_start(self) -> None:
         """Start the accumulators."""

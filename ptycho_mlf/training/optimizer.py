@@ -26,15 +26,16 @@ def build_optimizer(training: TrainingConfig, params: Iterable[nn.Parameter]) ->
     return kind(groups, betas=betas, eps=1e-8, **common)
 
 
-def masked_step(optimizer: Measured, frozen: Tensor) -> StepSize:
-    """One optimizer step, or none at all where `frozen` is 1, and its size.
+def masked_step(optimizer: Measured, frozen: Tensor, *, measure: bool) -> StepSize | None:
+    """One optimizer step, or none at all where `frozen` is 1, and its size where it is asked for.
 
     Args:
         optimizer: made by `build_optimizer`.
         frozen: float scalar on the device, 0 or 1. It is never read by the host: this is the mask that
             mixed-precision scalers use to skip a step whose gradients overflowed.
+        measure: costs about as much as the step itself.
     """
-    optimizer.found_inf = frozen
+    optimizer.found_inf, optimizer.measures = frozen, measure
     optimizer.step()
     return optimizer.size
 

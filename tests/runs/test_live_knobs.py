@@ -99,6 +99,7 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
     "picture_epochs": ({}, 2),
     "activation_epochs": ({}, 1),
     "gradient_stride": ({}, 0),
+    "update_stride": ({}, 3),
     "postmortem": ({"optimizer": "sgd", "learning_rate": 30.0}, False),
     "replay": ({"optimizer": "sgd", "learning_rate": 30.0}, "onset"),
     "critical_rate_epochs": ({}, 1),

@@ -350,7 +350,7 @@ CONSTRUCTED: dict[str, dict[str, Any]] = {
         "label": "nonfinite",
         "reason": "loss and gradient are fine, the step itself overflows",
         "from": 5,
-        "step": {"update_ratio": float("nan")},
+        "step": {"update_ratio": float("inf")},
         "onset": [160, 160],
     },
     "memory": {"label": "oom", "reason": "an allocation failed after two epochs", "from": 0, "keep": 2, "oom": True},

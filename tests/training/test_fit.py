@@ -82,7 +82,14 @@ def test_the_rate_of_every_step_is_the_schedule_and_moves_the_weights(tiny, tmp_
 
 def test_plain_sgd_moves_by_rate_times_gradient(tiny, tmp_path):
     """The rate that is logged is the rate that acts: |dw| = lr * |g| with plain SGD, and the clip is in between."""
-    settings = {"optimizer": "sgd", "momentum": 0.0, "clip_algorithm": "norm", "clip_value": 0.1, "epochs": 2}
+    settings = {
+        "optimizer": "sgd",
+        "momentum": 0.0,
+        "clip_algorithm": "norm",
+        "clip_value": 0.1,
+        "epochs": 2,
+        "update_stride": 1,
+    }
     config = tiny(**settings)
     result = train(config, tmp_path)
     trace = result.trace
@@ -201,3 +208,14 @@ def test_a_training_can_be_given_up_after_an_epoch(tiny, tmp_path):
     assert [row.val_loss for row in cut.history] == [row.val_loss for row in whole.history[:2]]
     assert (tmp_path / "cut" / "last.ckpt").exists()
     assert len(cut.trace) == 10
+
+
+def test_the_update_is_measured_at_its_stride_and_changes_nothing(tiny, tmp_path):
+    every, some = (
+        train(tiny(update_stride=k, gradient_stride=g), tmp_path / str(k)).trace for k, g in ((1, 0), (4, 5))
+    )
+    measured = np.isin(some["step"], [0, 4, 5, 8])
+    assert np.isnan(some["update_ratio"][~measured]).all()
+    for column in every.columns:
+        known = measured if column == "update_ratio" else slice(None)
+        np.testing.assert_array_equal(some[column][known], every[column][known], err_msg=column)
