@@ -98,6 +98,11 @@ class Estimates:
     rates: dict[str, RateAnswer]
     """Of arms that ran at several learning rates."""
 
+    @property
+    def mixed(self) -> bool:
+        """Whether there are arms whose runs differ in more than the seed."""
+        return any(one.varying for one in self.stability)
+
 
 def estimate(data: StudyData) -> Estimates:
     """Everything, once."""

@@ -78,7 +78,7 @@ def report_html(data: StudyData, found: Estimates) -> str:
         _Part(
             "Final quality",
             quality_figures(data, found.quality),
-            [quality_table(found.quality, "best"), quality_table(found.quality, "last")],
+            [quality_table(found.quality, "best", found.mixed), quality_table(found.quality, "last", found.mixed)],
         ),
         _Part("Best and last weights", [gap_figure(data)], [gap_table(found.quality)]),
     ]

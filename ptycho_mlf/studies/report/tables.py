@@ -141,8 +141,11 @@ def contrast_table(found: Sequence[Contrast], most: int = 15) -> Table | None:
     return Table(heads, rows, caption, frozenset({0, 1, 3, 4}), frozenset({4}))
 
 
-def quality_table(found: Sequence[Quality], weights: Weights) -> Table | None:
-    """Median and quartiles over all seeds and over survivors; None if no run has scores of these weights."""
+def quality_table(found: Sequence[Quality], weights: Weights, mixed: bool) -> Table | None:
+    """Median and quartiles over all seeds and over survivors; None if no run has scores of these weights.
+
+    `mixed` says that there are arms whose runs differ in more than the seed.
+    """
     if not any(score for one in found for score in one.scores(weights).values()):
         return None
     rows: list[list[str | Interval]] = []
@@ -157,6 +160,7 @@ def quality_table(found: Sequence[Quality], weights: Weights) -> Table | None:
         f"Weights {chosen}. Median (quartiles) over all seeds, and over those that did not crash; SSIM on the test "
         "object. A run without a value counts as the worst (−∞). Runs without a verdict or given up early are left out."
     )
+    caption += " Arms that ran at several rates or settings: over all of them." if mixed else ""
     return Table(("arm", "over", "runs", *MEASURES.values()), rows, caption, frozenset({0, 1}))
 
 
