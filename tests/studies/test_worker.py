@@ -207,3 +207,12 @@ def test_a_long_queue_is_read_once_and_every_change_is_seen(url: str, monkeypatc
     assert now == seen(fresh)
     other.study.tell(running, 1.0)
     assert seen(worker.study) == seen(fresh)
+
+
+@pytest.mark.long
+def test_two_thousand_trials(url: str):
+    begin(url, NoOp(2000)).work()
+    again = begin(url, NoOp(2000))
+    again.work()
+    assert cells_of(again.study) == list(range(2000))
+    assert states(again.study) == {"COMPLETE": 2000}
