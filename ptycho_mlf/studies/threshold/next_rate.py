@@ -23,7 +23,7 @@ from scipy.special import expit, log_expit
 
 Floats = NDArray[np.float64]
 
-SLOPE_SHARE = 0.25
+SLOPE_SHARE = 0.15
 SLOPES: Floats = np.geomspace(1.5, 20, 20, dtype=np.float64)
 """Per decade: from 10 to 90 % within 3 decades, which no search of a few hundred runs would pin down, to within 0.22, a
 factor of 1.7 in the rate. The choice of rates alone takes them for granted; fit and intervals know of no limits."""

@@ -35,7 +35,7 @@ def test_outcomes_alone_decide_not_their_order():
 
 
 def spread_after(rates, crashes, candidate):
-    """E[Var x50] / Var x50 + E[Var log k] / (4 Var log k), by Bayes' rule for either outcome."""
+    """E[Var x50] / Var x50 + 0.15 E[Var log k] / Var log k, by Bayes' rule for either outcome."""
     design = make_design(math.log10(LOW), math.log10(HIGH))
     x50, log_k = design.x50_H, design.log_k_H
     likelihood = np.ones_like(x50)
@@ -53,7 +53,7 @@ def test_the_chosen_rate_has_the_smallest_expected_spread():
     rates, crashes = [3e-4, 1e-3, 3e-3, 2e-4, 6e-4], [False, True, True, False, False]
     candidates = np.linspace(-5, -2, 121)
     rates = [10 ** candidates[np.argmin(abs(candidates - math.log10(rate)))] for rate in rates]
-    scores = [(after / now) @ [1, 0.25] for after, now in (spread_after(rates, crashes, x) for x in candidates)]
+    scores = [(after / now) @ [1, 0.15] for after, now in (spread_after(rates, crashes, x) for x in candidates)]
     assert math.log10(next_rate(rates, crashes, [], LOW, HIGH)) == pytest.approx(candidates[np.argmin(scores)])
 
 
@@ -64,7 +64,7 @@ def test_a_pending_run_counts_as_either_outcome():
     for x in candidates:
         branches = [spread_after([*rates, running], [*crashes, crash], x) for crash in (True, False)]
         after, now = (sum(branch[part] for branch in branches) for part in (0, 1))
-        scores.append((after / now) @ [1, 0.25])
+        scores.append((after / now) @ [1, 0.15])
     found = next_rate(rates, crashes, [running], LOW, HIGH)
     assert math.log10(found) == pytest.approx(candidates[np.argmin(scores)])
     assert found != next_rate(rates, crashes, [], LOW, HIGH)
