@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from ptycho_mlf.config import TrainingConfig
 from ptycho_mlf.telemetry.norms import norm
 
+_CPU_PIECE = 1 << 17
+"""Numbers of a piece."""
 AGC_EPS = 1e-3
 """Smallest unit norm of a weight that adaptive clipping assumes."""
 
@@ -78,6 +80,17 @@ def _gradients(params: list[nn.Parameter]) -> list[Tensor]:
     return [p.grad for p in params if p.grad is not None]
 
 
+def _pieces(tensors: list[Tensor]) -> list[Tensor]:
+    """Views of all numbers; on a CPU short ones, whose temporaries stay in its cache."""
+    if tensors[0].device.type != "cpu":
+        return tensors
+    pieces: list[Tensor] = []
+    for tensor in tensors:
+        small = tensor.numel() <= _CPU_PIECE
+        pieces += [tensor] if small else tensor.split(max(1, _CPU_PIECE * len(tensor) // tensor.numel()))
+    return pieces
+
+
 class NoClip:
     """Leaves the gradients alone."""
 
@@ -113,11 +126,12 @@ class ValueClip(NoClip):
     def __call__(self, preclip_norm: Tensor) -> Clipped:
         """Clamp number by number."""
         gradients = _gradients(self.params)
-        outside = torch.stack([(g.abs() > self.threshold).sum() for g in gradients]).sum()
-        for gradient in gradients:
-            gradient.clamp_(-self.threshold, self.threshold)
+        outside: list[Tensor] = []
+        for piece in _pieces(gradients):
+            outside.append((piece.abs() > self.threshold).count_nonzero())
+            piece.clamp_(-self.threshold, self.threshold)
         total = sum(g.numel() for g in gradients)
-        return Clipped(norm(gradients), outside / total)
+        return Clipped(norm(gradients), torch.stack(outside).sum() / total)
 
 
 class AdaptiveClip(NoClip):
