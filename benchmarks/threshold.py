@@ -110,6 +110,8 @@ def simulate(k: float, design_name: str, repetitions: int, seed: int) -> tuple[l
         found = {int(row): finish(design.x_C, runs_RC[row], crashes_RC[row]) for row in near}
         done = {row: end for row, end in found.items() if end}
         ended |= {int(alive[row]): end for row, end in done.items()}
+        if design_name == "uniform":
+            look_R[alive[near]] = n + 1 + n // 100  # To one per cent is enough for what costs several times as much.
         if done:
             keep = np.setdiff1d(rows, list(done))
             alive, crashes_RC, runs_RC = alive[keep], crashes_RC[keep], runs_RC[keep]
