@@ -11,7 +11,7 @@ from typing import Any
 import optuna
 from filelock import FileLock, Timeout
 from optuna.exceptions import ExperimentalWarning
-from optuna.storages import RDBStorage
+from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from ptycho_mlf.config import InputError
@@ -32,7 +32,7 @@ _REACHABLE_S = 10
 """How long a database server may take to answer."""
 
 
-def open_storage(settings: StudyConfig) -> RDBStorage:
+def open_storage(settings: StudyConfig) -> QueueStorage:
     """The storage of a study.
 
     Raises:
@@ -40,22 +40,21 @@ def open_storage(settings: StudyConfig) -> RDBStorage:
     """
     url = storage_url(settings.storage)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with _making(url):
-        try:
-            with warnings.catch_warnings():
-                # Heartbeat and retry are what they call experimental; tests hold them.
-                warnings.simplefilter("ignore", ExperimentalWarning)
-                return QueueStorage(
-                    url,
-                    _lock_path(url),
-                    engine_kwargs={"connect_args": _connect_arguments(url), "pool_pre_ping": True},
-                    heartbeat_interval=settings.heartbeat,
-                    grace_period=MISSED_BEATS * settings.heartbeat,
-                    heartbeat_stale_trial_callback=Recovery(settings.retries),
-                )
-        except (SQLAlchemyError, ImportError, RuntimeError) as error:
-            reason = " ".join(str(error.__cause__ or error).split())[:300]
-            raise InputError(f"storage={shown_url(url)}: cannot be used ({reason})") from None
+    try:
+        with _making(url), warnings.catch_warnings():
+            # Heartbeat and retry are what they call experimental; tests hold them.
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return QueueStorage(
+                url,
+                _lock_path(url),
+                engine_kwargs={"connect_args": _connect_arguments(url), "pool_pre_ping": True},
+                heartbeat_interval=settings.heartbeat,
+                grace_period=MISSED_BEATS * settings.heartbeat,
+                heartbeat_stale_trial_callback=Recovery(settings.retries),
+            )
+    except (SQLAlchemyError, ImportError, RuntimeError) as error:
+        reason = " ".join(str(error.__cause__ or error).split())[:300]
+        raise InputError(f"storage={shown_url(url)}: cannot be used ({reason})") from None
 
 
 def storage_url(storage: str) -> str:
@@ -84,10 +83,11 @@ def _lock_path(url: str) -> str | None:
 
 @contextmanager
 def _making(url: str) -> Generator[None]:
-    """One process at a time makes the tables of an sqlite file."""
+    """One process at a time makes the tables: several at once fail on each other's, in every database."""
     lock = _lock_path(url)
     if lock is None:
-        yield
+        with _making_on_server(url):
+            yield
         return
     path = Path(lock.removesuffix(".lock"))
     if not path.parent.is_dir():
@@ -99,3 +99,14 @@ def _making(url: str) -> Generator[None]:
         raise InputError(f"storage={url}: locked for {_LOCK_S} s; is {lock} left behind?") from None
     except OSError as error:
         raise InputError(f"storage={url}: cannot be written ({error.strerror}); start from a writable folder") from None
+
+
+@contextmanager
+def _making_on_server(url: str) -> Generator[None]:
+    if not url.startswith("postgresql"):
+        yield
+        return
+    engine = create_engine(url, poolclass=NullPool, connect_args=_connect_arguments(url))
+    with engine.connect() as connection:  # The lock ends with it.
+        connection.execute(text("SELECT pg_advisory_lock(hashtext('ptycho_mlf'))"))
+        yield
