@@ -36,6 +36,7 @@ from .report.write import write_report
 from .storage import open_storage
 from .study import (
     CODE,
+    HEARTBEAT,
     PARENT,
     QUEUED,
     TRACKING,
@@ -96,6 +97,11 @@ def join_study(settings: StudyConfig, execution: Mapping[str, Any]) -> None:
     study, storage, kind = _found(settings)
     if PARENT not in study.user_attrs:
         raise not_begun(study.study_name)
+    beats = study.user_attrs[HEARTBEAT]
+    if settings.heartbeat != beats:  # The others would take a slower worker for dead.
+        raise InputError(
+            f"heartbeat={settings.heartbeat}: study {study.study_name} runs with heartbeat={beats}; pass that"
+        )
     with launched_run(f"worker of {study.study_name}", {"study.kind": "worker"}):
         _work(study, storage, kind, execution, Console())
 
@@ -181,8 +187,9 @@ class _Conductor:
     def _begin(self, record: RunRecord, plan: StudyPlan, folder: Path) -> None:
         """Say what will be run, then queue it: workers elsewhere may begin at once."""
         study = self.study
-        study.set_user_attr(PARENT, record.run_id)
+        study.set_user_attr(HEARTBEAT, self.settings.heartbeat)
         study.set_user_attr(TRACKING, shown_url(record.environment()["MLFLOW_TRACKING_URI"]))  # Others can read it.
+        study.set_user_attr(PARENT, record.run_id)
         document = plan.to_json() | {"study": study.study_name, "code": study.user_attrs[CODE]}
         write_json(folder / "arms.json", document | {"storage": shown_url(self.storage.url)})
         record.set_tags({f"impossible.{arm}": reason for arm, reason in plan.impossible.items()})

@@ -18,7 +18,7 @@ from ptycho_mlf.tracking.store import shown_url
 from .code_version import code_version
 from .plan import StudyPlan
 
-PLAN, CODE, PARENT, TRACKING, EXPERIMENT, QUEUED = "plan", "code", "parent_run", "tracking_uri", "experiment", "queued"
+PLAN, CODE, PARENT, TRACKING, HEARTBEAT, QUEUED = "plan", "code", "parent_run", "tracking_uri", "heartbeat", "queued"
 """Attributes of a study. QUEUED: its queue has been filled; before that an empty queue means nothing."""
 SURPLUS = "surplus"
 """Attribute of a trial that was asked for when nothing was left to run; it is no result."""

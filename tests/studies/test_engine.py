@@ -111,6 +111,7 @@ def test_what_is_refused_is_refused_in_one_line(arms, monkeypatch: pytest.Monkey
     refused(r"arms.hybrid.loss is 'mae' there, 'poisson' here", lambda: arms(loss="poisson"))
     refused(r"study=t: not in sqlite:///.*optuna.db; there: s$", lambda: resume({**HERE, "study": "t"}))
     refused(r"study=t: not in", lambda: join({**HERE, "study": "t"}))
+    refused("heartbeat=1: study s runs with heartbeat=20; pass that", lambda: join({**HERE, "heartbeat": "1"}))
     away = {**HERE, "storage": "postgresql://lab:secret@127.0.0.1:1/x"}
     with pytest.raises(InputError, match=r"storage=.*lab:\*\*\*@127.0.0.1:1/x: cannot be used \(.*refused") as caught:
         resume(away)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import optuna
+import psutil
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -147,3 +148,21 @@ def test_a_conductor_is_told_to_end_then_killed_and_the_study_goes_on(arms, stor
     assert fates[killed.info.run_id].startswith(f"process {second.pid} on ")
     assert len(fates) == 2
     assert "failure" not in parent.data.tags
+
+
+@pytest.mark.long
+def test_ctrl_c_ends_the_workers_too_and_gives_their_trials_back(arms, store: Path):
+    uri, storage = f"sqlite:///{store}/mlflow.db", f"sqlite:///{store}/optuna.db"
+    conductor = arms(uri, seeds=4, workers=2, epochs=2000)
+    first = met_in_the_act(conductor)
+    second = met_in_the_act(conductor, known=(first.info.run_id,))
+    conductor.send_signal(signal.SIGINT)
+    _, errors = conductor.communicate(timeout=120)
+    assert (conductor.returncode, errors) == (130, "")
+    parent, children = parent_and_children()
+    assert (parent.info.status, parent.data.tags["failure"]) == ("KILLED", "SIGINT")
+    assert {run.info.run_id for run in children} == {first.info.run_id, second.info.run_id}
+    assert {run.info.status for run in children} == {"KILLED"}
+    assert not any(psutil.pid_exists(int(run.data.tags["pid"])) for run in children)
+    states = Counter(trial.state.name for trial in read_trials(storage))
+    assert states == {"FAIL": 2, "WAITING": 4}
