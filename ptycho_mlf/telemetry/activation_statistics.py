@@ -25,8 +25,8 @@ NEAR_ZERO = 1e-2
 LOW_FREQUENCY = 1 / 8
 """Radius of the low frequencies, cycles/px (Nyquist is 1/2); zero frequency belongs to them."""
 QUANTILES = (0.5, 0.95, 0.99)
-_FFT_NUMBERS = 1 << 20
-"""Numbers that are Fourier transformed at once."""
+_PART = 1 << 19
+"""Numbers that are copied in double precision, or Fourier transformed, at once."""
 
 
 @dataclass(frozen=True)
@@ -194,9 +194,8 @@ class _Layer:
         """Add a batch of outputs."""
         x = x_BC if x_BC.is_complex() else x_BC.to(torch.promote_types(x_BC.dtype, torch.float32))
         samples, magnitude, numbers = len(x), x.abs(), x.numel()
-        wide = x.to(torch.promote_types(x.dtype, torch.float64))
-        mean_C, deviation_C = _by_channel(wide)
-        magnitude_C = _by_channel(magnitude.double()) if x.is_complex() else (mean_C, deviation_C)
+        mean_C, deviation_C = _by_channel(x)
+        magnitude_C = _by_channel(magnitude) if x.is_complex() else (mean_C, deviation_C)
         mean = magnitude_C[0].mean()
         deviation = magnitude_C[1].sum() + (magnitude_C[0] - mean).square().sum() * (numbers // len(mean_C))
         squares = deviation + numbers * mean.square()  # Of a complex x too: these are the moments of |x|.
@@ -251,7 +250,7 @@ class _Layer:
         low = fy[:, None].square() + fx.square() <= LOW_FREQUENCY**2
         transform = torch.fft.fft2 if x.is_complex() else torch.fft.rfft2
         inside = total = torch.zeros((), dtype=torch.float64, device=x.device)
-        for part in x.split(max(1, _FFT_NUMBERS // x[0].numel())):
+        for part in _parts(x):
             energy = torch.view_as_real(transform(part)).square().sum(-1).sum((0, 1)).double() * copies
             inside, total = inside + energy[low].sum(), total + energy.sum()
         self.low_energy = (self.low_energy or 0.0) + float(inside)
@@ -259,12 +258,24 @@ class _Layer:
 
 
 def _by_channel(x_BC: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and sum of squared deviations per channel, (C,) each."""
+    """Mean and sum of squared deviations per channel, (C,) each, in double precision.
+
+    Part by part: a copy of a whole output in double precision would be the largest tensor of a training.
+    """
     axes = (0, *range(2, x_BC.ndim))
-    mean = x_BC.mean(axes, keepdim=True)
-    difference = x_BC - mean
-    deviation = (difference * difference.conj()).real if x_BC.is_complex() else difference.square_()
-    return mean.flatten(), deviation.sum(axes)
+    wide = torch.promote_types(x_BC.dtype, torch.float64)
+    mean = x_BC.mean(axes, keepdim=True, dtype=wide)
+    deviation_C = torch.zeros(x_BC.shape[1], dtype=torch.float64, device=x_BC.device)
+    for part in _parts(x_BC):
+        difference = part.to(wide) - mean
+        squares = (difference * difference.conj()).real if x_BC.is_complex() else difference.square_()
+        deviation_C += squares.sum(axes)
+    return mean.flatten(), deviation_C
+
+
+def _parts(x_B: Tensor) -> tuple[Tensor, ...]:
+    """Pieces of a batch of at most `_PART` numbers, but whole samples."""
+    return x_B.split(max(1, _PART // x_B[0].numel()))
 
 
 def _quantiles(magnitude: Tensor) -> list[float]:
