@@ -23,12 +23,13 @@ from ..statistics.interval import Interval
 
 Floats = NDArray[np.float64]
 
-DROPS = (1.9207294103470626, 2.5119431130320447)
-"""Half the quantile of chi-square with one degree of freedom, 95 and 97.5 %."""
-LOOKS = (36, 86)
+DROPS = (1.9207294103470626, 2.5119431130320447, 3.0)
+"""Half the quantile of chi-square with one degree of freedom: 95, 97.5 and 98.6 %."""
+LOOKS = (36, 86, 250)
 """A search that looks at its interval after every run ends where the slope happens to look steep, and would hold the
-truth less often than 95 %. Firth's penalty makes up for that while the runs are few; between these numbers of runs the
-level of the interval rises from 95 to 97.5 %, so that 95 % remain. Calibrated on simulated searches."""
+truth less often than 95 %. Firth's penalty makes up for that while the runs are few; with more of them the level of the
+interval rises, so that 95 % remain: to 97.5 % for LR50, further for LR10, which hangs on the slope. Calibrated on
+simulated searches."""
 LOGIT_10 = -float(np.log(9))
 """logit(0.1): the linear predictor where one run in ten crashes; that of one in two is 0."""
 SLOPES = 40
@@ -90,9 +91,13 @@ class Curve:
         return self.x50 + level / self.slope
 
 
-def drop(runs: int) -> float:
-    """How far below its maximum the penalised profile log-likelihood lies at the ends of an interval."""
-    return float(np.interp(runs, LOOKS, DROPS))
+def drop(runs: int, level: float = 0.0) -> float:
+    """How far below its maximum the penalised profile log-likelihood lies at the ends of an interval.
+
+    `level` is the logit of P at the position that is asked for: 0 for LR50, and for the slope.
+    """
+    found = float(np.interp(runs, LOOKS, DROPS))
+    return found if level else min(found, DROPS[1])
 
 
 def penalised(counts: Counts, predictor_X: Floats) -> Floats:
@@ -151,7 +156,7 @@ def position_interval(counts: Counts, curve: Curve, level: float, low: float, hi
     positions = np.linspace(low, high, POSITIONS)
     x_GX = counts.x - positions[:, None]
     values_KG = penalised(counts, np.exp(counts.log_slopes)[:, None, None] * x_GX + level)
-    bound = curve.maximum - drop(counts.total)
+    bound = curve.maximum - drop(counts.total, level)
     inside = positions[values_KG.max(0) >= bound]
     centre = min(max(curve.position(level), low), high)
     first, last = min([centre, *inside[:1]]), max([centre, *inside[-1:]])

@@ -91,7 +91,8 @@ def test_a_mirrored_study_mirrors_the_fit():
     assert there.slope == pytest.approx(here.slope, rel=1e-4)
 
 
-def test_the_drop_is_that_of_95_and_with_many_looks_of_97_5_percent():
-    assert drop(1) == drop(36) == pytest.approx(chi2.ppf(0.95, 1) / 2)
-    assert drop(86) == drop(10_000) == pytest.approx(chi2.ppf(0.975, 1) / 2)
+def test_the_drop_is_that_of_95_percent_and_grows_with_the_looks():
+    assert drop(1) == drop(36) == drop(36, LOGIT_10) == pytest.approx(chi2.ppf(0.95, 1) / 2)
+    assert drop(86) == drop(10_000) == drop(86, LOGIT_10) == pytest.approx(chi2.ppf(0.975, 1) / 2)
+    assert drop(250, LOGIT_10) == drop(10_000, LOGIT_10) == pytest.approx(chi2.ppf(0.9857, 1) / 2, abs=0.01)
     assert drop(36) < drop(50) < drop(86)
