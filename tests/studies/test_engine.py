@@ -13,12 +13,17 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from ptycho_mlf.config import InputError
+from ptycho_mlf.config.study import StudyConfig
 from ptycho_mlf.studies import arms_study
 from ptycho_mlf.studies.commands import join, resume, run_arms
 from ptycho_mlf.studies.compose import arms_plan
 from ptycho_mlf.studies.engine import StudyIncompleteError
+from ptycho_mlf.studies.recovery import recover
+from ptycho_mlf.studies.storage import open_storage
 from ptycho_mlf.tracking.environment import process_tags
 from ptycho_mlf.tracking.store import experiment, shown_url
+
+from .test_worker import forget_heartbeats
 
 SMALL = {
     "N": "16",
@@ -194,6 +199,28 @@ def test_errors_of_the_program_end_the_study_and_are_told(arms, monkeypatch: pyt
     parent, children = parent_and_children()
     assert (parent.info.status, len(children)) == ("FINISHED", 5)
     assert "failure" not in parent.data.tags
+
+
+def test_a_finished_run_does_not_count_if_its_trial_was_given_to_another(arms, monkeypatch: pytest.MonkeyPatch):
+    """Its worker gave no sign of life for too long, and comes back with a result."""
+    run_cell, lost = arms_study.run_cell, list[str]()
+
+    def lose_first(*arguments: object):
+        outcome = run_cell(*arguments)
+        if not lost:
+            lost.append(outcome.run_id)
+            storage = open_storage(StudyConfig())
+            forget_heartbeats(storage, hours=4)
+            recover(optuna.load_study(study_name="s", storage=storage))
+        return outcome
+
+    monkeypatch.setattr(arms_study, "run_cell", lose_first)
+    arms(heartbeat="3600")
+    parent, children = parent_and_children()
+    fates = {run.info.run_id: (run.info.status, run.data.tags.get("failure")) for run in children}
+    assert fates.pop(lost[0]) == ("KILLED", "the worker of trial 0 gave no sign of life")
+    assert list(fates.values()) == [("FINISHED", None)]
+    assert parent.info.status == "FINISHED"
 
 
 def test_runs_of_the_launcher_end_and_are_no_studies(arms, monkeypatch: pytest.MonkeyPatch):
