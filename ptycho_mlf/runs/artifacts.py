@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,10 +14,7 @@ from ptycho_mlf.telemetry.trace import Rows, write_trace
 from ptycho_mlf.training.recorder import EpochRow
 from ptycho_mlf.training.validation import Validation
 
-
-def write_json(path: Path, value: Any) -> None:
-    """Strict JSON: NaN and infinities are an error."""
-    path.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
+from .json_files import finite, write_json
 
 
 def write_training(folder: Path, rows: Rows, history: list[EpochRow], initial: Validation | None) -> None:
@@ -32,15 +27,6 @@ def write_training(folder: Path, rows: Rows, history: list[EpochRow], initial: V
             "epochs": [finite(asdict(r)) for r in history],
         },
     )
-
-
-def finite(value: Any) -> Any:
-    """The same JSON value with null in place of numbers that are not finite."""
-    if isinstance(value, Mapping):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
 
 
 def write_figures(

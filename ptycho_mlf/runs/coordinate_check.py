@@ -25,9 +25,9 @@ from ptycho_mlf.tracking.store import connect
 from ptycho_mlf.training.fixed_batch import FixedBatch
 from ptycho_mlf.training.threads import cpu_threads
 
-from .artifacts import write_json
 from .comparison import table_console
 from .dataset import RunData, load_run_data
+from .json_files import write_json
 
 SMALL: Mapping[str, Any] = {"N": 32, "modes": 8, "batch_size": 8}
 """Defaults of this command where they differ from those of a training."""

@@ -14,8 +14,8 @@ from ptycho_mlf.telemetry.trace import Rows
 from ptycho_mlf.training.onset_checkpoints import OnsetCheckpoints
 from ptycho_mlf.training.replay import replay
 
-from .artifacts import write_json
 from .dataset import RunData
+from .json_files import write_json
 
 
 class OnsetReplay:

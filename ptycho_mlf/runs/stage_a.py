@@ -26,10 +26,11 @@ from ptycho_mlf.training.out_of_memory import is_allocation_failure
 from ptycho_mlf.training.recorder import EpochRow
 from ptycho_mlf.training.threads import cpu_threads
 
-from .artifacts import finite, write_figures, write_json, write_training
+from .artifacts import write_figures, write_training
 from .dataset import RunData, load_run_data
 from .end_metrics import end_metrics
 from .instruments import build_instruments
+from .json_files import finite, write_json
 from .legacy_rules import legacy_rules
 from .live_metrics import LiveMetrics
 from .log_model import log_model

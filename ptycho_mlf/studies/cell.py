@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 
 from ptycho_mlf.config import RunConfig
-from ptycho_mlf.runs.stage_a import RunOutcome, run_stage_a
 from ptycho_mlf.tracking.environment import ROLE
+
+if TYPE_CHECKING:
+    from ptycho_mlf.runs.stage_a import RunOutcome
 
 RUNS = "runs"
 """Trial attribute: per finished run its id, seed, verdict, crash and numbers."""
@@ -44,6 +46,8 @@ def run_cell(
     Raises:
         InputError: settings that cannot be run.
     """
+
+    from ptycho_mlf.runs.stage_a import run_stage_a  # Imports torch: seconds, for who has nothing to train.
 
     outcome = run_stage_a(
         config.with_changes(**context.execution),

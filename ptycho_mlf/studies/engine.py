@@ -18,7 +18,7 @@ from rich.console import Console
 from ptycho_mlf.config import InputError
 from ptycho_mlf.config.describe import default_text
 from ptycho_mlf.config.study import StudyConfig
-from ptycho_mlf.runs.artifacts import write_json
+from ptycho_mlf.runs.json_files import write_json
 from ptycho_mlf.tracking.queries import find_run, has_run
 from ptycho_mlf.tracking.reaper import reap
 from ptycho_mlf.tracking.run_record import RunRecord, launched_run

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import optuna
 from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
 
-from ptycho_mlf.training.recorder import EpochRow
-
 from .objective import Objective, running_value
+
+if TYPE_CHECKING:
+    from ptycho_mlf.training.recorder import EpochRow
 
 REDUCTION = 3
 """One in so many goes on at every rung."""
