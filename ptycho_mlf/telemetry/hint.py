@@ -22,4 +22,7 @@ def hint(verdict: str, *, skill: float, rise: float, learning_rate: float) -> st
     if verdict != "stagnated" and not (verdict == "healthy" and skill < LITTLE_SKILL):
         return None
     direction, rate = ("high", learning_rate / STEP) if rise > ROSE else ("low", learning_rate * STEP)
-    return f"The learning rate is probably too {direction}: try `mlflow run . -e stage_a -P learning_rate={rate:.2g}`."
+    return (
+        f"The learning rate is probably too {direction}: try `mlflow run . -e stage_a -P learning_rate={rate:.2g}`; "
+        "`mlflow run . -e lr_threshold` with the other parameters of this run finds the highest stable one."
+    )

@@ -112,6 +112,7 @@ def test_an_untrained_network_is_flat_and_has_not_collapsed():
     assert (verdict.name, verdict.onset_step, verdict.crash) == ("stagnated", None, None)
     assert "too low" in (verdict.hint or "")
     assert "learning_rate=0.003" in (verdict.hint or "")
+    assert "-e lr_threshold" in (verdict.hint or "")
     fallen = replace(still, cross_pattern=0.0004)
     assert judge(course(still, fallen, **flat)).name == "flat_amplitude"
     # It had structure in between.
