@@ -9,6 +9,8 @@ from collections.abc import Callable
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from ptycho_mlf.config.describe import default_text
+
 from .cell import RUNS
 from .study import counts
 
@@ -62,9 +64,10 @@ class Progress:
 
 def trial_text(trial: FrozenTrial) -> str:
     """A trial in words: its values and what became of its runs."""
-    values = ", ".join(
-        f"{name}={_text(value)}" for name, value in trial.params.items() if name not in ("arm", "repeat")
-    )
+    shown = {
+        name: value for name, value in trial.params.items() if name not in ("arm", "repeat") and value is not False
+    }
+    values = ", ".join(f"{name}={_text(value)}" for name, value in shown.items())
     runs = trial.user_attrs.get(RUNS, [])
     arms = dict.fromkeys(run["arm"] for run in runs)
     seeds = ", ".join(str(run["seed"]) for run in runs)
@@ -81,4 +84,4 @@ def trial_text(trial: FrozenTrial) -> str:
 
 
 def _text(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else default_text(value)
