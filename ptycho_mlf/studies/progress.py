@@ -64,9 +64,8 @@ class Progress:
 
 def trial_text(trial: FrozenTrial) -> str:
     """A trial in words: its values and what became of its runs."""
-    shown = {
-        name: value for name, value in trial.params.items() if name not in ("arm", "repeat") and value is not False
-    }
+    hidden = ("arm", "repeat")  # The arm and the seed are said anyway.
+    shown = {name: value for name, value in trial.params.items() if name not in hidden and value is not False}
     values = ", ".join(f"{name}={_text(value)}" for name, value in shown.items())
     runs = trial.user_attrs.get(RUNS, [])
     arms = dict.fromkeys(run["arm"] for run in runs)

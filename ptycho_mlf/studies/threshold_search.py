@@ -151,7 +151,7 @@ class ThresholdSearch:
         search = {"keep", "stop_on", "picture_epochs", "gradient_stride"}
         settings = {name: value for name, value in self._plan.arms[arm].items() if name not in search}
         settings["learning_rate"] = float(f"{rounded_down(rate):.2g}")
-        words = [f"-P {shlex.quote(f'{name}={_text(value)}')}" for name, value in settings.items()]
+        words = [f"-P {shlex.quote(f'{name}={default_text(value)}')}" for name, value in settings.items()]
         return " ".join(["mlflow run . -e stage_a", *words])
 
 
@@ -207,7 +207,3 @@ def _add(runs: ArmRuns, trial: FrozenTrial) -> None:
     else:
         runs.rates.append(rate)
         runs.crashes.append(crash)
-
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
