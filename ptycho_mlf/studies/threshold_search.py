@@ -14,6 +14,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from ptycho_mlf.config.describe import default_text
 from ptycho_mlf.runs.json_files import finite, write_json
 
 from .cell import RUNS, Context, finite_skill, run_cell
