@@ -13,11 +13,12 @@ from .knob import trait, used_if
 
 
 def default_text(value: object) -> str:
-    """A default as it is written on a command line."""
+    """A value as it is written on a command line, to the last digit."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return f"{value:g}"
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
     return str(value)
 
 

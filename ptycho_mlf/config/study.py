@@ -19,7 +19,8 @@ class StudyConfig(Section):
 
     study: str = knob(
         "",
-        "Name of the study; empty = the entry's name and a digest of its settings, so that the same command continues.",
+        "Name of the study; empty = the entry's name and a digest of its settings, so that the same command continues; "
+        "worker and resume need it.",
         execution_only=True,
     )
     storage: str = knob(
@@ -65,7 +66,10 @@ class SeedsConfig(Section):
     """How often everything is repeated."""
 
     seeds: int = knob(
-        5, "Seeds per arm or point: seed, seed + 1, ...; more of them continue the same study.", ge=1, le=10_000
+        5,
+        "Seeds per arm or point: seed, seed + 1, ...; more of them continue the same study, except a sweep.",
+        ge=1,
+        le=10_000,
     )
 
 
@@ -114,6 +118,8 @@ class StudyEntry:
     """Where they differ from the declared ones."""
     run_defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Of configuration parameters; arms and the command line win."""
+    without: tuple[str, ...] = ()
+    """Parameters of its sections that have no meaning for it."""
 
 
 _SEARCH = {"keep": "evidence", "stop_on": "collapse", "picture_epochs": 0, "gradient_stride": 0}
@@ -125,7 +131,7 @@ ENTRIES: Mapping[str, StudyEntry] = {
     "crash_hunt": StudyEntry((ArmsConfig, SeedsConfig, StudyConfig), {"arms": "phase9/*", "seeds": 10}, _SEARCH),
     "sweep": StudyEntry((SeedsConfig, BudgetConfig, SweepConfig, StudyConfig), {"seeds": 1}, _SEARCH),
     "lr_threshold": StudyEntry((ArmsConfig, ThresholdConfig, BudgetConfig, StudyConfig), {}, _SEARCH),
-    "worker": StudyEntry((StudyConfig,)),
+    "worker": StudyEntry((StudyConfig,), without=("workers",)),  # It is one itself.
     "resume": StudyEntry((StudyConfig,)),
 }
 
@@ -137,7 +143,8 @@ def study_parameters(entry: str) -> Iterator[tuple[type[Section], str, FieldInfo
     found = ENTRIES[entry]
     for section in found.sections:
         for name, declared in section.model_fields.items():
-            yield section, name, declared, found.defaults.get(name, declared.default)
+            if name not in found.without:
+                yield section, name, declared, found.defaults.get(name, declared.default)
 
 
 def read_section(entry: str, section: type[_S], values: Mapping[str, Any]) -> _S:

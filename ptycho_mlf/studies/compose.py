@@ -96,8 +96,17 @@ def _arms(entry: str, values: Mapping[str, str]) -> tuple[dict[str, dict[str, An
 
 def _variations(overrides: Mapping[str, str]) -> list[dict[str, str]]:
     """Every combination of the values that are separated by `|`."""
-    lists = [[(name, value.strip()) for value in str(text).split(CHOICE)] for name, text in overrides.items()]
+    lists = [[(name, value) for value in _choices(name, str(text))] for name, text in overrides.items()]
     return [dict(combination) for combination in itertools.product(*lists)]
+
+
+def _choices(name: str, text: str) -> list[str]:
+    values = [value.strip() for value in text.split(CHOICE)]
+    if CHOICE in text and "" in values:
+        raise InputError(f"{name}={text}: an empty choice")
+    if len(set(values)) < len(values):
+        raise InputError(f"{name}={text}: the same choice twice")
+    return values
 
 
 def _architecture(variation: Mapping[str, str]) -> str:
@@ -107,5 +116,9 @@ def _architecture(variation: Mapping[str, str]) -> str:
 def _name(arm: str, variation: Mapping[str, str], overrides: Mapping[str, str]) -> str:
     """The arm's name with the values that tell it from its siblings, such as `hybrid-sgd-clip_value=0.1`."""
     varied = [name for name, text in overrides.items() if CHOICE in str(text) and variation[name] != arm]
-    words = [value if (value := variation[name])[0].isalpha() else f"{name}={value}" for name in varied]
-    return "-".join([arm, *words])
+    return "-".join([arm, *(_word(name, variation[name]) for name in varied)])
+
+
+def _word(name: str, value: str) -> str:
+    """`sgd` speaks for itself; `0.1` and `true` do not."""
+    return value if value[0].isalpha() and value not in ("true", "false") else f"{name}={value}"

@@ -13,6 +13,7 @@ from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
+from optuna.trial import TrialState
 from rich.console import Console
 
 from ptycho_mlf.config import InputError
@@ -38,6 +39,7 @@ from .study import (
     CODE,
     HEARTBEAT,
     PARENT,
+    PLAN,
     QUEUED,
     TRACKING,
     check_code,
@@ -71,11 +73,12 @@ def run_study(plan: StudyPlan, settings: StudyConfig, execution: Mapping[str, An
         InputError: a store or storage that cannot be used, another study of that name, or one that is being run.
         StudyIncompleteError: trials failed, or every worker of this machine did.
     """
-    connect()
+    here = connect()
     storage, kind = open_storage(settings), kind_of(plan)
     name = settings.study or plan.default_name()
     study = create_or_continue(name, plan, storage, kind.sampler(), settings.allow_other_code)
-    _Conductor(study, storage, kind, settings, execution, command).conduct()
+    _check_store(study, here)
+    _Conductor(study, storage, kind, plan, settings, execution, command).conduct()
 
 
 def resume_study(settings: StudyConfig, execution: Mapping[str, Any]) -> None:
@@ -85,7 +88,7 @@ def resume_study(settings: StudyConfig, execution: Mapping[str, Any]) -> None:
         InputError: as `run_study`, and no such study.
     """
     study, storage, kind = _found(settings)
-    _Conductor(study, storage, kind, settings, execution).conduct()
+    _Conductor(study, storage, kind, plan_of(study), settings, execution).conduct()
 
 
 def join_study(settings: StudyConfig, execution: Mapping[str, Any]) -> None:
@@ -97,11 +100,7 @@ def join_study(settings: StudyConfig, execution: Mapping[str, Any]) -> None:
     study, storage, kind = _found(settings)
     if PARENT not in study.user_attrs:
         raise not_begun(study.study_name)
-    beats = study.user_attrs[HEARTBEAT]
-    if settings.heartbeat != beats:  # The others would take a slower worker for dead.
-        raise InputError(
-            f"heartbeat={settings.heartbeat}: study {study.study_name} runs with heartbeat={beats}; pass that"
-        )
+    _check_heartbeat(study, settings)
     with launched_run(f"worker of {study.study_name}", {"study.kind": "worker"}):
         _work(study, storage, kind, execution, Console())
 
@@ -118,14 +117,27 @@ def _found(settings: StudyConfig) -> tuple[optuna.Study, RDBStorage, Kind]:
 
 def _connect_to_its_store(study: optuna.Study) -> None:
     """The store that the environment names, else the one where the study began; its run has to be there."""
-    remembered, parent = study.user_attrs.get(TRACKING), study.user_attrs.get(PARENT)
-    tracking = os.environ.get("MLFLOW_TRACKING_URI") or remembered
+    tracking = os.environ.get("MLFLOW_TRACKING_URI") or study.user_attrs.get(TRACKING)
     if tracking is not None and HIDDEN in tracking:
         raise InputError(f"study={study.study_name}: set MLFLOW_TRACKING_URI to {tracking} with its password")
-    here = connect(tracking)
+    _check_store(study, connect(tracking))
+
+
+def _check_store(study: optuna.Study, here: str) -> None:
+    parent = study.user_attrs.get(PARENT)
     if parent is not None and not has_run(parent):
+        there = study.user_attrs[TRACKING]
         raise InputError(
-            f"study={study.study_name}: its run is not in {shown_url(here)}; set MLFLOW_TRACKING_URI to {remembered}"
+            f"study={study.study_name}: its run is not in {shown_url(here)}; set MLFLOW_TRACKING_URI to {there}"
+        )
+
+
+def _check_heartbeat(study: optuna.Study, settings: StudyConfig) -> None:
+    """Who listens more often than another beats takes that one for dead."""
+    beats = study.user_attrs[HEARTBEAT]
+    if settings.heartbeat != beats:
+        raise InputError(
+            f"heartbeat={settings.heartbeat}: study {study.study_name} runs with heartbeat={beats}; pass that"
         )
 
 
@@ -146,6 +158,7 @@ class _Conductor:
     study: optuna.Study
     storage: RDBStorage
     kind: Kind
+    plan: StudyPlan
     settings: StudyConfig
     execution: Mapping[str, Any]
     command: str = ""
@@ -153,7 +166,7 @@ class _Conductor:
 
     def conduct(self) -> None:
         """Fill the queue, have it worked off, conclude."""
-        study, plan = self.study, plan_of(self.study)
+        study, plan = self.study, self.plan
         parent = study.user_attrs.get(PARENT)
         self._check_alone(parent)
         tags = {"study": study.study_name, "study.kind": plan.entry, "study.storage": shown_url(self.storage.url)}
@@ -166,7 +179,7 @@ class _Conductor:
         ):
             folder = Path(scratch)
             try:
-                self._begin(record, plan, folder)
+                self._begin(record, folder)
                 self._work_off(record, folder)
                 lines = self._conclude(record, folder)
             finally:
@@ -176,17 +189,20 @@ class _Conductor:
             self._refuse_gaps()
 
     def _check_alone(self, parent: str | None) -> None:
-        """Two conductors would both end the run."""
+        """Two conductors would both end the run. Workers may still be at work."""
         if parent is None:
             return
+        if open_trials(self.study)[TrialState.RUNNING]:
+            _check_heartbeat(self.study, self.settings)
         reap([find_run(parent).experiment_id])
         if find_run(parent).status == "RUNNING":
             name = self.study.study_name
             raise InputError(f"study={name}: another process conducts it; help it with `worker`, or end it first")
 
-    def _begin(self, record: RunRecord, plan: StudyPlan, folder: Path) -> None:
+    def _begin(self, record: RunRecord, folder: Path) -> None:
         """Say what will be run, then queue it: workers elsewhere may begin at once."""
-        study = self.study
+        study, plan = self.study, self.plan
+        study.set_user_attr(PLAN, plan.to_json())  # There may be more seeds, or a larger budget.
         study.set_user_attr(HEARTBEAT, self.settings.heartbeat)
         study.set_user_attr(TRACKING, shown_url(record.environment()["MLFLOW_TRACKING_URI"]))  # Others can read it.
         study.set_user_attr(PARENT, record.run_id)
@@ -213,7 +229,8 @@ class _Conductor:
         """Of the worker entry point."""
         settings = self.settings.model_dump() | {"study": self.study.study_name, "storage": self.storage.url}
         execution = {"threads": 1, **self.execution} if self.settings.workers > 1 else self.execution
-        values = {**settings, **execution, "workers": 1, "allow_other_code": True}
+        values = {**settings, **execution, "allow_other_code": True}
+        del values["workers"]
         return [word for name, value in values.items() for word in (f"--{name}", default_text(value))]
 
     def _is_done(self) -> bool:

@@ -33,12 +33,17 @@ class Progress:
 
     def look(self) -> None:
         """Tell of every trial that has ended since the last look."""
-        for trial in self._ended():
-            if trial.number not in self._told:
-                self.tell(trial)
+        for trial in self._new():
+            self._tell(trial)
 
     def tell(self, trial: FrozenTrial) -> None:
-        """Tell of one trial."""
+        """Tell of one trial alone; those that others ended meanwhile are counted."""
+        others = [other for other in self._new() if other.number != trial.number]
+        self._told |= {other.number for other in others}
+        self._done += sum(counts(other) for other in others)
+        self._tell(trial)
+
+    def _tell(self, trial: FrozenTrial) -> None:
         self._told.add(trial.number)
         if not counts(trial):
             if trial.state == TrialState.FAIL:
@@ -56,6 +61,9 @@ class Progress:
         seconds = (time.monotonic() - self._began) / here * (total - self._done)
         text = f"{seconds:.0f} s" if seconds < 100 else f"{math.ceil(seconds / 60)} min"
         return f"; at most {text} left"
+
+    def _new(self) -> list[FrozenTrial]:
+        return [trial for trial in self._ended() if trial.number not in self._told]
 
     def _ended(self) -> list[FrozenTrial]:
         states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)

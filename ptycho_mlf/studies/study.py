@@ -29,7 +29,7 @@ CELL = "cell"
 def create_or_continue(
     name: str, plan: StudyPlan, storage: RDBStorage, sampler: BaseSampler, allow_other_code: bool
 ) -> optuna.Study:
-    """The study of that name: new, or there with the same plan, of which seeds and budget may have changed.
+    """The study of that name: new, or there with the same plan, of which seeds and budget may differ.
 
     Raises:
         InputError: it exists with other settings, or was begun by another version of the code.
@@ -43,7 +43,7 @@ def create_or_continue(
         check_code(study, allow_other_code)
     else:  # New, or its first process died right here.
         study.set_user_attr(CODE, code_version())
-    study.set_user_attr(PLAN, plan.to_json())
+        study.set_user_attr(PLAN, plan.to_json())
     return study
 
 
@@ -57,7 +57,9 @@ def find_study(name: str, storage: RDBStorage) -> optuna.Study:
         study = optuna.load_study(study_name=name, storage=storage, sampler=optuna.samplers.RandomSampler())
     except KeyError:
         there = ", ".join(sorted(optuna.get_all_study_names(storage))[:10]) or "none"
-        raise InputError(f"study={name}: not in {shown_url(storage.url)}; there: {there}") from None
+        where = shown_url(storage.url)
+        missing = f"not in {where}; there" if name else f"must name one of those in {where}"
+        raise InputError(f"study={name}: {missing}: {there}") from None
     if PLAN not in study.user_attrs:
         raise not_begun(name)
     return study

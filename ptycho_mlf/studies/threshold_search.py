@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -14,7 +13,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from ptycho_mlf.config.describe import default_text
+from ptycho_mlf.config.study import ENTRIES
 from ptycho_mlf.runs.json_files import finite, write_json
 
 from .cell import RUNS, Context, finite_skill, run_cell
@@ -25,6 +24,7 @@ from .threshold.next_rate import next_rate
 from .threshold.sentences import rounded_down, sentences
 from .threshold.stopping import reason_to_stop
 from .threshold.threshold import Threshold, fit_threshold
+from .training_command import training_command
 
 _RATE, _ARM, _REPEAT, _RAMP = "learning_rate", "arm", "repeat", "range_test"
 _DIVERGED = "range_test/lr_diverged"
@@ -149,11 +149,10 @@ class ThresholdSearch:
 
     def _command(self, arm: str, rate: float) -> str:
         """How to train this arm at a safe rate, with everything kept."""
-        search = {"keep", "stop_on", "picture_epochs", "gradient_stride"}
-        settings = {name: value for name, value in self._plan.arms[arm].items() if name not in search}
+        cheap = ENTRIES["lr_threshold"].run_defaults
+        settings = {name: value for name, value in self._plan.arms[arm].items() if name not in cheap}
         settings["learning_rate"] = float(f"{rounded_down(rate):.2g}")
-        words = [f"-P {shlex.quote(f'{name}={default_text(value)}')}" for name, value in settings.items()]
-        return " ".join(["mlflow run . -e stage_a", *words])
+        return training_command(settings)
 
 
 class ThresholdSampler(BaseSampler):

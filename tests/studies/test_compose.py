@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ptycho_mlf.config import InputError, RunConfig
+from ptycho_mlf.config.describe import default_text
+from ptycho_mlf.config.study import study_parameters
 from ptycho_mlf.studies.compose import arms_plan, split_execution, threshold_plan
 from ptycho_mlf.studies.plan import StudyPlan
 
@@ -40,6 +42,11 @@ def test_bars_make_an_arm_of_every_combination():
     assert (config.model.architecture, config.training.optimizer, config.model.width) == ("stable_hybrid", "sgd", 16)
 
 
+def test_an_arm_says_which_switch_is_on():
+    plan = arms_plan("arms", {"architecture": "hybrid", "set_phi": "true | false"})
+    assert list(plan.arms) == ["hybrid-set_phi=true", "hybrid-set_phi=false"]
+
+
 def test_bars_multiply_named_arms():
     plan = arms_plan("arms", {"arms": "stage_a/*", "clip_algorithm": "none|norm"})
     assert len(plan.arms) == 6
@@ -69,6 +76,8 @@ def test_searches_keep_numbers_only_and_stop_on_collapse_unless_told_otherwise()
         ({"arms": "stage_a/controll"}, "stage_a/control"),
         ({"widht": "3"}, "did you mean width"),
         ({"optimizer": "adam|sdg"}, "optimizer=sdg"),
+        ({"optimizer": "adam|"}, "optimizer=adam|: an empty choice"),
+        ({"optimizer": "adam| adam"}, "optimizer=adam| adam: the same choice twice"),
         ({"max_trials": "0"}, "max_trials=0"),
     ],
 )
@@ -100,3 +109,14 @@ def test_more_seeds_are_the_same_study_another_rate_is_not():
     plan.check_same(arms_plan("arms", {"arms": "stage_a/control", "seeds": "40"}), "mine")
     with pytest.raises(InputError, match=r"study=mine: it exists with other settings: .*learning_rate"):
         plan.check_same(arms_plan("arms", {"arms": "stage_a/control", "learning_rate": "2e-3"}), "mine")
+
+
+def test_a_worker_is_one_process():
+    """`workers` would be an option that changes nothing."""
+    assert "workers" not in [name for _, name, _, _ in study_parameters("worker")]
+    assert "workers" in [name for _, name, _, _ in study_parameters("resume")]
+
+
+@pytest.mark.parametrize("value", [1e-5, 0.1, 10.0, 0.0123456789, 1234567.0, -1 / 3])
+def test_a_number_on_a_command_line_is_the_number(value: float):
+    assert float(default_text(value)) == value

@@ -20,6 +20,7 @@ from ptycho_mlf.studies.compose import arms_plan
 from ptycho_mlf.studies.engine import StudyIncompleteError
 from ptycho_mlf.studies.recovery import recover
 from ptycho_mlf.studies.storage import open_storage
+from ptycho_mlf.studies.study import plan_of
 from ptycho_mlf.tracking.environment import process_tags
 from ptycho_mlf.tracking.store import experiment, shown_url
 
@@ -116,6 +117,7 @@ def test_what_is_refused_is_refused_in_one_line(arms, monkeypatch: pytest.Monkey
     refused(r"arms.hybrid.loss is 'mae' there, 'poisson' here", lambda: arms(loss="poisson"))
     refused(r"study=t: not in sqlite:///.*optuna.db; there: s$", lambda: resume({**HERE, "study": "t"}))
     refused(r"study=t: not in", lambda: join({**HERE, "study": "t"}))
+    refused(r"study=: must name one of those in sqlite:///.*optuna.db: s$", lambda: join({**HERE, "study": ""}))
     refused("heartbeat=1: study s runs with heartbeat=20; pass that", lambda: join({**HERE, "heartbeat": "1"}))
     away = {**HERE, "storage": "postgresql://lab:secret@127.0.0.1:1/x"}
     with pytest.raises(InputError, match=r"storage=.*lab:\*\*\*@127.0.0.1:1/x: cannot be used \(.*refused") as caught:
@@ -131,7 +133,12 @@ def test_what_is_refused_is_refused_in_one_line(arms, monkeypatch: pytest.Monkey
     join(HERE)
 
     MlflowClient().update_run(parent.info.run_id, status="RUNNING")
-    refused(r"study=s: another process conducts it; help it with `worker`, or end it first", arms)
+    refused(r"study=s: another process conducts it; help it with `worker`, or end it first", lambda: arms(seeds="9"))
+    study = optuna.load_study(study_name="s", storage="sqlite:///optuna.db")
+    assert plan_of(study).settings == {"seeds": 1}, "what was refused changes nothing"
+    running = study.ask()
+    refused("heartbeat=1: study s runs with heartbeat=20; pass that", lambda: resume({**HERE, "heartbeat": "1"}))
+    study.tell(running, state=optuna.trial.TrialState.FAIL)
     MlflowClient().set_tag(parent.info.run_id, "pid_created", "1000000000.00")
     arms()
     assert parent_and_children()[0].info.status == "FINISHED"
@@ -167,8 +174,9 @@ def test_a_worker_that_finds_another_tracking_store_names_the_right_one(arms, mo
     arms()
     home = mlflow.get_tracking_uri()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///elsewhere.db")
-    with pytest.raises(InputError, match=f"not in sqlite:.*elsewhere.db; set MLFLOW_TRACKING_URI to {home}"):
-        join(HERE)
+    for act in (lambda: join(HERE), lambda: resume(HERE), arms):
+        with pytest.raises(InputError, match=f"not in sqlite:.*elsewhere.db; set MLFLOW_TRACKING_URI to {home}"):
+            act()
 
 
 def test_errors_of_the_program_end_the_study_and_are_told(arms, monkeypatch: pytest.MonkeyPatch):

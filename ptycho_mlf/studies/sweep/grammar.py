@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from ptycho_mlf.config import SECTIONS, InputError, parameters
+from ptycho_mlf.config.describe import default_text
 from ptycho_mlf.config.knob import trait
 from ptycho_mlf.config.run import one_line
 
@@ -48,7 +49,7 @@ class Choices:
 
     def text(self) -> str:
         """As it is written on a command line."""
-        return "|".join(_shown(value) for value in self.values)
+        return "|".join(default_text(value) for value in self.values)
 
 
 Range = Interval | Choices
@@ -68,7 +69,7 @@ class Space:
     def texts(self) -> dict[str, str]:
         """For JSON; `parse_space` reads it back."""
         return {name: found.text() for name, found in self.ranges.items()} | {
-            name: _shown(value) for name, value in self.fixed.items()
+            name: default_text(value) for name, value in self.fixed.items()
         }
 
 
@@ -105,7 +106,7 @@ def _parse(name: str, text: str, section: str, declared: FieldInfo) -> Any:
 
 
 def _choices(name: str, text: str, section: str) -> Choices:
-    parts = text.split("|")
+    parts = [part.strip() for part in text.split("|")]
     if "" in parts:
         raise InputError(f"{name}={text}: an empty choice")
     values = tuple(_value(name, part, section) for part in parts)
@@ -159,7 +160,3 @@ def _takes_numbers(annotation: Any) -> bool:
     if origin in (typing.Union, types.UnionType):
         return any(_takes_numbers(part) for part in parts)
     return annotation in (int, float)
-
-
-def _shown(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
+from ptycho_mlf.config.describe import default_text
 from ptycho_mlf.config.study import ENTRIES
 
 from ..cell import RUNS
+from ..training_command import training_command
 from .grammar import Space
 from .objective import IMPOSSIBLE, Objective, is_eligible, worst_value
 from .space import suggest
@@ -61,17 +62,12 @@ def settings_of(params: Mapping[str, Any], space: Space) -> dict[str, Any]:
 
 def command_of(params: Mapping[str, Any], space: Space) -> str:
     """The command that trains a point again and keeps everything."""
-    options = " ".join(f"-P {name}={shlex.quote(_word(value))}" for name, value in settings_of(params, space).items())
-    return f"mlflow run . -e stage_a {options}"
+    return training_command(settings_of(params, space))
 
 
 def shown(value: object) -> str:
     """A setting for people."""
-    return f"{value:.3g}" if isinstance(value, float) else _word(value)
-
-
-def _word(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else default_text(value)
 
 
 def _point(trial: FrozenTrial, objective: Objective) -> Point:
