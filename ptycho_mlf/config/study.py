@@ -21,19 +21,16 @@ class StudyConfig(Section):
         "",
         "Name of the study; empty = the entry's name and a digest of its settings, so that the same command continues; "
         "worker and resume need it.",
-        execution_only=True,
     )
     storage: str = knob(
         "",
         "Optuna storage; empty = sqlite:///optuna.db in the working folder. Several machines: postgresql://...",
-        execution_only=True,
     )
     workers: int = knob(
         1,
         "Processes on this machine; several get one CPU thread each. 0 = only fill the queue for workers elsewhere.",
         ge=0,
         le=256,
-        execution_only=True,
     )
     heartbeat: int = knob(
         20,
@@ -41,12 +38,9 @@ class StudyConfig(Section):
         unit="s",
         ge=1,
         le=3600,
-        execution_only=True,
     )
-    retries: int = knob(2, "How often a trial is run again whose worker died.", ge=0, le=100, execution_only=True)
-    allow_other_code: bool = knob(
-        False, "Let workers join or continue a study that another version of the code began.", execution_only=True
-    )
+    retries: int = knob(2, "How often a trial is run again whose worker died.", ge=0, le=100)
+    allow_other_code: bool = knob(False, "Let workers join or continue a study that another version of the code began.")
 
 
 class ArmsConfig(Section):

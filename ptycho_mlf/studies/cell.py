@@ -46,7 +46,6 @@ def run_cell(
     Raises:
         InputError: settings that cannot be run.
     """
-
     from ptycho_mlf.runs.stage_a import run_stage_a  # Imports torch: seconds, for who has nothing to train.
 
     outcome = run_stage_a(

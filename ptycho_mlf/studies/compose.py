@@ -65,7 +65,10 @@ def threshold_plan(values: Mapping[str, str]) -> StudyPlan:
     arms, impossible = _arms("lr_threshold", values)
     plain = StudyPlan("lr_threshold", "lr_threshold", arms, {})
     for arm, rate in itertools.product(arms, (search.lr_low, search.lr_high)):
-        plain.config(arm, learning_rate=rate)  # Refused now rather than by a trial.
+        try:
+            plain.config(arm, learning_rate=rate)
+        except InputError as error:  # Refused now rather than by a trial.
+            raise InputError(f"{error}; so {arm} cannot be searched there") from None
     settings = search.model_dump() | read_section("lr_threshold", BudgetConfig, values).model_dump()
     return StudyPlan("lr_threshold", "lr_threshold", arms, settings, impossible)
 
@@ -102,6 +105,8 @@ def _variations(overrides: Mapping[str, str]) -> list[dict[str, str]]:
 
 def _choices(name: str, text: str) -> list[str]:
     values = [value.strip() for value in text.split(CHOICE)]
+    if CHOICE in text and name == "seed":
+        raise InputError(f"seed={text}: seeds are repeated, and no arms of their own; give the first one alone")
     if CHOICE in text and "" in values:
         raise InputError(f"{name}={text}: an empty choice")
     if len(set(values)) < len(values):

@@ -27,7 +27,7 @@ class Kind(Protocol):
         """Whether another trial should be begun beyond those that wait."""
         ...
 
-    def expected(self) -> int | None:
+    def expected(self) -> int:
         """How many results there will be at most."""
         ...
 

@@ -18,12 +18,12 @@ from .study import counts
 class Progress:
     """Tells of ended trials, each once, whoever ran them."""
 
-    def __init__(self, study: optuna.Study, expected: Callable[[], int | None], show: Callable[[str], None]) -> None:
+    def __init__(self, study: optuna.Study, expected: Callable[[], int], show: Callable[[str], None]) -> None:
         """Begin to count.
 
         Args:
             study: whose trials; those that have ended already are not told of.
-            expected: how many there will be at most, if that is known.
+            expected: how many there will be at most.
             show: prints a line.
         """
         self._study, self._expected, self._show = study, expected, show
@@ -51,12 +51,11 @@ class Progress:
             return
         self._done += 1
         total = self._expected()
-        place = f"[{self._done}{'' if total is None else f'/{total}'}]"
-        self._show(f"{place} {trial_text(trial)}{self._time_left(total)}")
+        self._show(f"[{self._done}/{total}] {trial_text(trial)}{self._time_left(total)}")
 
-    def _time_left(self, total: int | None) -> str:
+    def _time_left(self, total: int) -> str:
         here = self._done - self._before
-        if total is None or total <= self._done or not here:
+        if total <= self._done or not here:
             return ""
         seconds = (time.monotonic() - self._began) / here * (total - self._done)
         text = f"{seconds:.0f} s" if seconds < 100 else f"{math.ceil(seconds / 60)} min"

@@ -76,6 +76,11 @@ def test_searches_keep_numbers_only_and_stop_on_collapse_unless_told_otherwise()
         ({"arms": "stage_a/controll"}, "stage_a/control"),
         ({"widht": "3"}, "did you mean width"),
         ({"optimizer": "adam|sdg"}, "optimizer=sdg"),
+        ({"seed": "1|2"}, "seed=1|2: seeds are repeated"),
+        (
+            {"arms": "phase10/*"},
+            "plateau_min_lr=5e-05: must not exceed learning_rate=1e-05; so phase10/plateau cannot be searched there",
+        ),
         ({"optimizer": "adam|"}, "optimizer=adam|: an empty choice"),
         ({"optimizer": "adam| adam"}, "optimizer=adam| adam: the same choice twice"),
         ({"max_trials": "0"}, "max_trials=0"),

@@ -52,7 +52,7 @@ class Sweep:
         """Until as many trials have begun as there may be."""
         return sum(counts(trial) for trial in study.get_trials(deepcopy=False)) < self._most
 
-    def expected(self) -> int | None:
+    def expected(self) -> int:
         """The budget."""
         return self._most
 
