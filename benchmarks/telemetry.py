@@ -193,7 +193,7 @@ def measure(case: str, steps: int, block: int, settings: dict[str, str]) -> dict
         connect(f"sqlite:///{folder}/mlflow.db")
         with RunRecord.open(name=case, tags={}, params={}) as record:
             # Metrics are thinned as in a whole run.
-            live = LiveMetrics(record, max(steps, base_epochs * epoch_steps), 1.0)
+            live = LiveMetrics(record, max(steps, base_epochs * epoch_steps), 1.0, clips=False)
             fit(config, data.train, data.holdout, data.val, Path(folder), live, [arms, looks.callback()])  # pyright: ignore
             periodic.running = True
             with periodic.label("flush of the trace, metrics to the store"):
@@ -291,7 +291,7 @@ def memory(case: str, settings: dict[str, str], *, telemetry: bool) -> float:
     with tempfile.TemporaryDirectory() as folder:
         connect(f"sqlite:///{folder}/mlflow.db")
         with RunRecord.open(name=case, tags={}, params={}) as record:
-            observer: Any = LiveMetrics(record, 8, 1.0) if telemetry else Silent()
+            observer: Any = LiveMetrics(record, 8, 1.0, clips=False) if telemetry else Silent()
             fit(config, data.train, data.holdout, data.val, Path(folder), observer, instruments)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 

@@ -21,6 +21,8 @@ SERIES = {
     "lr": "lr",
 }
 """Trace column to metric name. `<name>_median` is the second series of a bucket."""
+OF_CLIPPING = ("grad_norm_postclip", "clip_fraction")
+"""Columns that say nothing new without clipping: a point costs some 40 us, and a curve of zeros is no information."""
 LOG_COMPANIONS = {
     "train/loss": "train/log10_loss",
     "grad_norm/preclip": "grad_norm/log10_preclip",
@@ -32,26 +34,27 @@ LOG_COMPANIONS = {
 class LiveMetrics:
     """An observer of the training."""
 
-    def __init__(self, record: RunRecord, total_steps: int, floor: float) -> None:
+    def __init__(self, record: RunRecord, total_steps: int, floor: float, clips: bool) -> None:
         """Start empty.
 
         Args:
             record: the run in the store.
             total_steps: steps of the whole training.
             floor: the best constant's validation loss, for the skill.
+            clips: whether gradients are clipped.
         """
         self._record, self._floor = record, floor
-        self._buckets = {column: Buckets(total_steps) for column in SERIES}
+        self._buckets = {column: Buckets(total_steps) for column in SERIES if clips or column not in OF_CLIPPING}
         self.rows: list[Rows] = []
         self.history: list[EpochRow] = []
 
     def steps(self, rows: Rows) -> None:
         """Log the buckets these steps complete."""
         self.rows.append(rows)
-        for column, name in SERIES.items():
+        for column, buckets in self._buckets.items():
             # The update ratio of a step that was not measured is no number; a loss that is none is shown.
             known = ~np.isnan(rows[column]) if column == "update_ratio" else slice(None)
-            self._log(name, self._buckets[column], self._buckets[column].add(rows["step"][known], rows[column][known]))
+            self._log(SERIES[column], buckets, buckets.add(rows["step"][known], rows[column][known]))
 
     def epoch(self, row: EpochRow) -> None:
         """Log one validation."""
@@ -71,8 +74,8 @@ class LiveMetrics:
 
     def close(self) -> None:
         """Log the last, partial buckets."""
-        for column, name in SERIES.items():
-            self._log(name, self._buckets[column], self._buckets[column].close())
+        for column, buckets in self._buckets.items():
+            self._log(SERIES[column], buckets, buckets.close())
 
     def _log(self, name: str, buckets: Buckets, points: list[Point]) -> None:
         self._record.log_points([(name, p.step_of_max, p.maximum) for p in points])

@@ -135,7 +135,9 @@ class _Run:
             self.record.log_folder(self.folder)
 
     def _train(self) -> Verdict:
-        live = LiveMetrics(self.record, self._total_steps(), self.floors.best)
+        live = LiveMetrics(
+            self.record, self._total_steps(), self.floors.best, clips=self.config.training.clip_algorithm != "none"
+        )
         instruments = build_instruments(self.config, self.data, self.record.log_image)
         onset = OnsetReplay(self.config, self.data, self.checkpoints, self.scratch)
         data = self.data

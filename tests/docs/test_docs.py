@@ -71,7 +71,7 @@ def documented() -> dict[str, list[str]]:
 @pytest.fixture
 def run(tiny: Callable[..., RunConfig], store: Path) -> Run:
     return MlflowClient().get_run(
-        run_stage_a(tiny(activation_epochs=1, critical_rate_epochs=1, sharpness_epochs=1)).run_id
+        run_stage_a(tiny(clip_algorithm="norm", activation_epochs=1, critical_rate_epochs=1, sharpness_epochs=1)).run_id
     )
 
 
