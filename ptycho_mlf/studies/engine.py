@@ -208,6 +208,7 @@ class _Conductor:
         study.set_user_attr(PARENT, record.run_id)
         document = plan.to_json() | {"study": study.study_name, "code": study.user_attrs[CODE]}
         write_json(folder / "arms.json", document | {"storage": shown_url(self.storage.url)})
+        record.log_folder(folder)  # Reports read it, also the one at the end of this very study.
         record.set_tags({f"impossible.{arm}": reason for arm, reason in plan.impossible.items()})
         for arm, reason in plan.impossible.items():
             self._show(f"{arm}: impossible, not run ({reason})")

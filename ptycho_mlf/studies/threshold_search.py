@@ -133,7 +133,8 @@ class ThresholdSearch:
                 "sensitivity": asdict(answer.sensitivity) if answer and answer.sensitivity else None,
                 "command": command,
             }
-            lines.append(f"{arm}: {' '.join(sentences(threshold))}" + (f"\n  {command}" if command else ""))
+            if command is not None:
+                lines.append(f"To train {arm} at its rate:\n  {command}")
         write_json(folder / "thresholds.json", finite(document))
         return lines
 
