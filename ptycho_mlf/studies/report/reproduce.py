@@ -82,7 +82,12 @@ def _summary(values: Sequence[str]) -> str:
         ordered = sorted(plain, key=float)
     except ValueError:
         return f"{len(plain)} values"
-    return f"{ordered[0]} to {ordered[-1]} ({len(plain)} values)"
+    return f"{_short(ordered[0])} to {_short(ordered[-1])} ({len(plain)} values)"
+
+
+def _short(number: str) -> str:
+    """As it was given, unless a search gave it: those have all digits."""
+    return number if len(number) <= 8 else f"{float(number):.4g}"
 
 
 def _plain(text: str) -> str:

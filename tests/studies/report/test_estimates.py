@@ -109,6 +109,8 @@ def test_values_that_mean_the_same_are_no_difference():
     assert differing_parameters(study(*runs)) == {"width": {"a": "32", "b": "16"}}
     rates = [member(k, params={"learning_rate": f"{k + 1}e-4"}) for k in range(9)]
     assert differing_parameters(study(*rates)) == {"learning_rate": {"a": "1e-4 to 9e-4 (9 values)"}}
+    rates = [member(k, params={"learning_rate": f"0.00{k + 1}349654391578276"}) for k in range(9)]
+    assert differing_parameters(study(*rates)) == {"learning_rate": {"a": "0.00135 to 0.00935 (9 values)"}}
 
 
 def sentences(*runs, **changes) -> list[str]:
