@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from .cell import Context
 from .kinds import Kind, kind_of
 from .plan import StudyPlan
 from .progress import Progress
-from .recovery import recover
+from .recovery import Rescue, recover
 from .report.collect import collect_study
 from .report.estimates import estimate
 from .report.findings import findings
@@ -221,10 +222,17 @@ class _Conductor:
         if self.settings.workers == 1:
             _work(self.study, self.storage, self.kind, self.execution, self.console)
             return
-        logs = folder / "workers"
-        logs.mkdir()
+        # A session that goes on keeps what the workers of the one before said in the end.
+        logs = folder / "workers" / f"{datetime.now(UTC):%Y-%m-%dT%H%M%S}"
+        logs.mkdir(parents=True)
+        rescue = Rescue(self.study, self.storage)
         progress = Progress(self.study, self.kind.expected, self._show)
-        supervise(self.settings.workers, self._arguments(), record.environment(), logs, self._is_done, progress.look)
+
+        def is_done() -> bool:
+            rescue.look()  # With workers elsewhere alone, nobody else would notice that they died.
+            return not open_trials(self.study) and not self.kind.wants_more(self.study)
+
+        supervise(self.settings.workers, self._arguments(), record.environment(), logs, is_done, progress.look)
 
     def _arguments(self) -> list[str]:
         """Of the worker entry point."""
@@ -233,11 +241,6 @@ class _Conductor:
         values = {**settings, **execution, "allow_other_code": True}
         del values["workers"]
         return [word for name, value in values.items() for word in (f"--{name}", default_text(value))]
-
-    def _is_done(self) -> bool:
-        """Nothing waits, runs or is wanted. A worker that has died is noticed here too, if all others are busy."""
-        recover(self.study)
-        return not open_trials(self.study) and not self.kind.wants_more(self.study)
 
     def _conclude(self, record: RunRecord, folder: Path) -> list[str]:
         """The report of what is there, and what this kind of study has to say."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from ptycho_mlf.tracking.reaper import disown
 
@@ -23,6 +23,25 @@ def recover(study: optuna.Study) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         fail_stale_trials(study)
+
+
+class Rescue:
+    """For those who wait for others' trials: looks again and again whether a worker has died."""
+
+    def __init__(self, study: optuna.Study, storage: RDBStorage) -> None:
+        self._study, self._storage = study, storage
+        self._nursed: set[int] = set()
+
+    def look(self) -> None:
+        """Queue again what is dead.
+
+        A trial whose worker died before its first heartbeat would never count as stale: each gets one from here.
+        """
+        recover(self._study)
+        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if trial._trial_id not in self._nursed:
+                self._nursed.add(trial._trial_id)
+                self._storage.record_heartbeat(trial._trial_id)
 
 
 def end_runs(study: optuna.Study, number: int, reason: str) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import optuna
-from optuna.exceptions import DuplicatedStudyError
+from optuna.exceptions import DuplicatedStudyError, TrialPruned
 from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
@@ -114,6 +114,23 @@ def _without(cells: Sequence[Mapping[str, Any]], trials: Sequence[FrozenTrial]) 
 def counts(trial: FrozenTrial) -> bool:
     """Whether a trial is a result, or will be one."""
     return trial.state != TrialState.FAIL and SURPLUS not in trial.user_attrs
+
+
+def refuse_surplus(trial: optuna.Trial, most: int, alike: Callable[[FrozenTrial], bool] = lambda _: True) -> None:
+    """End a trial that the request of another worker has made one too many.
+
+    Args:
+        trial: which has just begun.
+        most: how many there may be.
+        alike: whether a trial is one of those that are counted.
+
+    Raises:
+        TrialPruned: as many have begun before; the trial is marked as surplus.
+    """
+    before = [t for t in trial.study.get_trials(deepcopy=False) if t.number < trial.number and counts(t) and alike(t)]
+    if len(before) >= most:
+        trial.set_user_attr(SURPLUS, True)
+        raise TrialPruned("as many trials as there may be have begun")
 
 
 def results(study: optuna.Study) -> list[FrozenTrial]:

@@ -19,7 +19,7 @@ from ptycho_mlf.runs.json_files import finite, write_json
 from .cell import RUNS, Context, finite_skill, run_cell
 from .plan import StudyPlan
 from .report.estimates import Estimates
-from .study import counts
+from .study import counts, refuse_surplus
 from .threshold.next_rate import next_rate
 from .threshold.sentences import rounded_down, sentences
 from .threshold.stopping import reason_to_stop
@@ -83,6 +83,9 @@ class ThresholdSearch:
         if values[_RAMP]:
             role = _RAMP
             changes |= {"scheduler": "Ramp", "lr_min_ratio": self._low / self._high, "stop_on": "none"}
+        else:
+            most = self._plan.settings["max_trials"]
+            refuse_surplus(trial, most, lambda t: t.params.get(_ARM) == values[_ARM] and not t.params.get(_RAMP))
         config = self._plan.config(values[_ARM], **changes)
         seeded = config.with_changes(seed=config.training.seed + values[_REPEAT])
         return finite_skill(run_cell(trial, context, seeded, values[_ARM], role=role))

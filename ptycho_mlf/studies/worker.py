@@ -16,7 +16,7 @@ from ptycho_mlf.tracking.signals import Terminated, hold, release
 
 from .cell import RUNS, Context
 from .kinds import Kind
-from .recovery import end_runs, recover, signs_of_life
+from .recovery import Rescue, end_runs, recover, signs_of_life
 from .study import CELL, QUEUED, SURPLUS, open_trials
 
 _POLL_S = 2.0
@@ -66,14 +66,15 @@ class Worker:
             Exception: what the last of several failures in a row raised.
         """
         self._failures = 0
-        self._nursed: set[int] = set()
+        rescue = Rescue(self.study, self.storage)
         while True:
             states = open_trials(self.study)
             waiting = states[TrialState.WAITING] > 0
             if waiting or self.kind.wants_more(self.study):
                 self._run_one()
             elif states[TrialState.RUNNING] or QUEUED not in self.study.user_attrs:
-                self._linger()
+                rescue.look()
+                threading.Event().wait(_POLL_S)
             else:
                 return
 
@@ -122,15 +123,3 @@ class Worker:
         if cell is not None:  # Else it was the sampler's choice, which is asked again.
             self.study.enqueue_trial(cell, user_attrs={CELL: cell})
         end_runs(self.study, trial.number, f"the worker of trial {trial.number} was told to end")
-
-    def _linger(self) -> None:
-        recover(self.study)
-        self._nurse()
-        threading.Event().wait(_POLL_S)
-
-    def _nurse(self) -> None:
-        """Give running trials one heartbeat: one whose worker died before its first would never count as stale."""
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if trial._trial_id not in self._nursed:
-                self._nursed.add(trial._trial_id)
-                self.storage.record_heartbeat(trial._trial_id)

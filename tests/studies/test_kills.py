@@ -103,8 +103,9 @@ def one_of_several_is_killed(arms, tracking_uri: str, storage: str, workers: int
     processes = {run.data.tags["pid"] for run in children}
     assert parent.data.tags["pid"] not in processes
     assert len(processes) == workers
-    logs = [file.path for file in MlflowClient().list_artifacts(parent.info.run_id, "workers")]
-    assert logs == [f"workers/worker-{k}.log" for k in range(1, workers + 1)]
+    [session] = MlflowClient().list_artifacts(parent.info.run_id, "workers")
+    logs = [file.path for file in MlflowClient().list_artifacts(parent.info.run_id, session.path)]
+    assert logs == [f"{session.path}/worker-{k}.log" for k in range(1, workers + 1)]
 
 
 def test_mlflow_and_optuna_on_postgresql_outlive_a_killed_worker(arms, folder: Path, postgres_server: Postgres):

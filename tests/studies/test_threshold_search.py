@@ -9,9 +9,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from ptycho_mlf.studies.cell import RUNS
+from ptycho_mlf.studies.cell import RUNS, Context
 from ptycho_mlf.studies.compose import threshold_plan
-from ptycho_mlf.studies.study import enqueue
+from ptycho_mlf.studies.study import counts, enqueue
 from ptycho_mlf.studies.threshold_search import ThresholdSearch
 
 LR50, SLOPE = 1e-2, 8.0
@@ -131,3 +131,14 @@ def test_a_search_begins_where_the_ramp_of_its_arm_diverged():
     assert rates[first.params["arm"]] == 0.123
     assert rates[second.params["arm"]] == pytest.approx(1e-2)
     assert kind.runs(study)[first.params["arm"]].begun == 1
+
+
+def test_a_trial_that_is_one_too_many_is_no_result():
+    kind = search(optimizer="adam", max_trials="2")
+    study = optuna.create_study(sampler=kind.sampler())
+    for _ in range(2):
+        begin(kind, study)
+    late = begin(kind, study)
+    with pytest.raises(optuna.TrialPruned, match="as many trials as there may be"):
+        kind.run(late, Context("s", "p", {}))
+    assert not counts(study.get_trials()[-1])

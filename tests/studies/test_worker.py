@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
 
 from ptycho_mlf.config.study import StudyConfig
-from ptycho_mlf.studies.recovery import recover
+from ptycho_mlf.studies.recovery import Rescue, recover
 from ptycho_mlf.studies.storage import open_storage
 from ptycho_mlf.studies.study import CELL, enqueue, missing_cells, open_trials, results
 from ptycho_mlf.tracking.signals import Terminated, terminating
@@ -118,8 +118,7 @@ def test_the_trial_of_a_dead_worker_is_run_again_as_often_as_allowed(url: str, b
         if beats:
             worker.storage.record_heartbeat(trial._trial_id)
         else:
-            worker._nursed = set()
-            worker._nurse()
+            Rescue(worker.study, worker.storage).look()
         forget_heartbeats(worker.storage)
         recover(worker.study)
 

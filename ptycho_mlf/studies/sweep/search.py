@@ -14,7 +14,7 @@ from ptycho_mlf.config import InputError, RunConfig, TrainingConfig
 from ..cell import RUNS, Context, run_cell
 from ..plan import StudyPlan
 from ..report.estimates import Estimates
-from ..study import SURPLUS, counts, results
+from ..study import counts, refuse_surplus, results
 from .early_ending import EarlyEnding, make_pruner
 from .grammar import parse_space
 from .objective import HEALTH, IMPOSSIBLE, Objective, point_value, violation, worst_value
@@ -77,7 +77,7 @@ class Sweep:
         Raises:
             TrialPruned: others have beaten it, and it had not crashed.
         """
-        self._refuse_surplus(trial)
+        refuse_surplus(trial, self._most)
         settings = suggest(trial, self._space)
         try:
             config = RunConfig.from_flat(settings)
@@ -100,10 +100,3 @@ class Sweep:
                 trial.set_constraint(HEALTH, violation(trial.user_attrs[RUNS]))
                 raise TrialPruned("others have beaten it")
         return trial.user_attrs[RUNS]
-
-    def _refuse_surplus(self, trial: optuna.Trial) -> None:
-        """End a trial that another worker's request has made one too many."""
-        before = [t for t in trial.study.get_trials(deepcopy=False) if t.number < trial.number and counts(t)]
-        if len(before) >= self._most:
-            trial.set_user_attr(SURPLUS, True)
-            raise TrialPruned("as many trials as there may be have begun")
