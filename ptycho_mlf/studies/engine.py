@@ -53,6 +53,7 @@ from .study import (
     plan_of,
     results,
 )
+from .study_metrics import study_metrics
 from .supervisor import supervise
 from .worker import Worker
 
@@ -171,7 +172,8 @@ class _Conductor:
         parent = study.user_attrs.get(PARENT)
         self._check_alone(parent)
         tags = {"study": study.study_name, "study.kind": plan.entry, "study.storage": shown_url(self.storage.url)}
-        tags |= {"command": self.command} if self.command else {}
+        tags |= {f"study.{name}": default_text(value) for name, value in plan.settings.items()}
+        tags |= {"study.arms": ", ".join(plan.arms)} | ({"command": self.command} if self.command else {})
         begun_for_this = launched_run(f"continues {study.study_name}", {"study.continues": parent or ""})
         with (
             begun_for_this if parent else nullcontext(),
@@ -251,6 +253,7 @@ class _Conductor:
         own = self.kind.conclude(self.study, found, folder)
         write_report(data, folder)
         record.set_tags({"mlflow.note.content": (folder / "summary.md").read_text()})
+        record.log_metrics(study_metrics(found), step=0)
         return [*findings(data, found), *own]
 
     def _refuse_gaps(self) -> None:

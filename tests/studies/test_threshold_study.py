@@ -32,4 +32,7 @@ def test_what_a_search_of_crashing_trainings_leaves(
     sentence = "2 of 2 runs crashed at rates from 10 to 1e+03"
     assert any(sentence in text for text in found["sentences"])
     assert sentence in download_artifact(parent.run_id, "summary.md").read_text()
+    run = MlflowClient().get_run(parent.run_id).data
+    assert run.metrics == {"runs/hybrid": 2.0, "crashed/hybrid": 2.0}
+    assert (run.tags["study.max_trials"], run.tags["study.arms"], run.tags["study.lr_high"]) == ("2", "hybrid", "1000")
     assert capsys.readouterr().out.count(sentence) == 1
