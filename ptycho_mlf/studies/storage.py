@@ -66,7 +66,7 @@ def storage_url(storage: str) -> str:
         # The driver that MLflow's own PostgreSQL URLs use with SQLAlchemy 2.1; psycopg2 is no dependency.
         return url.replace("postgresql://", "postgresql+psycopg://", 1)
     if url.startswith("sqlite:///"):
-        return f"sqlite:///{launch_folder() / url.removeprefix('sqlite:///')}"
+        return f"sqlite:///{(launch_folder() / url.removeprefix('sqlite:///')).absolute()}"
     return url
 
 

@@ -10,5 +10,5 @@ LAUNCHED_FROM = "PTYCHO_MLF_LAUNCHED_FROM"
 
 
 def launch_folder() -> Path:
-    """Where a user expects what a command leaves in the working folder."""
-    return Path(os.environ.get(LAUNCHED_FROM) or os.getcwd())
+    """Where a user expects what a command leaves in the working folder; empty where that is the process's own."""
+    return Path(os.environ.get(LAUNCHED_FROM, ""))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 
 from ptycho_mlf.config import RunConfig, parameters
 from ptycho_mlf.config.knob import trait
@@ -16,6 +17,7 @@ from ptycho_mlf.runs.dataset import load_run_data
 from ptycho_mlf.runs.instruments import build_instruments
 from ptycho_mlf.runs.onset_replay import OnsetReplay
 from ptycho_mlf.runs.scoring import scored_generators
+from ptycho_mlf.runs.stage_a import run_stage_a
 from ptycho_mlf.training.fit import fit
 
 COSINE = {"scheduler": "WarmupCosine", "epochs": 4}
@@ -160,7 +162,19 @@ def test_every_parameter_has_a_case():
     assert CASES.keys() == declared.keys() - EXECUTION_ONLY
 
 
-@pytest.mark.parametrize("name", CASES)
+def test_keep_changes_the_fingerprint_and_what_a_run_leaves(store: Path, tiny):
+    """It is read after the training, so `observed` does not see it."""
+    left: dict[str, set[str]] = {}
+    configs = {keep: tiny(keep=keep) for keep in ("all", "evidence")}
+    for keep, config in configs.items():
+        run_id = run_stage_a(config).run_id
+        left[keep] = {item.path for item in MlflowClient().list_artifacts(run_id)}
+    assert configs["all"].fingerprint() != configs["evidence"].fingerprint()
+    assert {"checkpoints", "reconstruction", "compare.png"} <= left["all"] - left["evidence"]
+    assert {"config.json", "trace.parquet", "verdict.json", "metrics.json", "stats.json"} <= left["evidence"]
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name != "keep"])
 def test_it_changes_the_fingerprint_and_the_run(name: str, tiny, probe_file: str, tmp_path: Path):
     where, other = CASES[name]
     base = tiny(**{key: probe_file if value == "PROBE_FILE" else value for key, value in where.items()})

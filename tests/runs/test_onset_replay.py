@@ -43,7 +43,9 @@ def strict(path: Path) -> dict[str, Any]:
 def test_the_replay_is_the_onset_of_the_postmortem(
     changes: dict, start: str, kind: str, store: Path, tiny: Callable[..., RunConfig]
 ):
-    run_id = run_stage_a(tiny(**{"optimizer": "sgd", "epochs": 12, "replay": "onset", **changes})).run_id
+    run_id = run_stage_a(
+        tiny(**{"optimizer": "sgd", "epochs": 12, "replay": "onset", "update_stride": 1, **changes})
+    ).run_id
     folder = Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/", dst_path=str(store / "found")))
     onset, found = strict(folder / "gradients" / "onset.json"), strict(folder / "gradients" / "replay" / "replay.json")
     schema = json.loads(files("ptycho_mlf.telemetry").joinpath("schemas/replay.schema.json").read_text())
