@@ -101,9 +101,9 @@ class ThresholdSearch:
 
     def runs(self, study: optuna.Study) -> dict[str, ArmRuns]:
         """What is known of every arm."""
-        known = {arm: ArmRuns() for arm in self._plan.arms}
+        known, names = {arm: ArmRuns() for arm in self._plan.arms}, self.distributions().keys()
         for trial in study.get_trials(deepcopy=False):
-            if counts(trial) and len(trial.params) == len(self.distributions()):
+            if counts(trial) and trial.params.keys() == names:  # One that has just begun has no values yet.
                 _add(known[trial.params[_ARM]], trial)
         return known
 
