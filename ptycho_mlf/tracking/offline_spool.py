@@ -24,6 +24,7 @@ from .store import answers, connect
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput
 
 Entry = dict[str, Any]
 Point = tuple[str, int, float, int]
@@ -245,7 +246,7 @@ def _send(client: MlflowClient, run_id: str, entry: Mapping[str, Any]) -> None:
             client.log_image(run_id, image, **where, synchronous=True)
         case "dataset":
             context = [InputTag("mlflow.data.context", entry["context"])]
-            client.log_inputs(run_id, [DatasetInput(Dataset(**entry["dataset"]), context)])
+            _log_dataset(client, run_id, DatasetInput(Dataset(**entry["dataset"]), context))
         case "artifacts":
             log = client.log_artifacts if Path(entry["path"]).is_dir() else client.log_artifact
             log(run_id, entry["path"], entry["artifact_path"])
@@ -253,6 +254,19 @@ def _send(client: MlflowClient, run_id: str, entry: Mapping[str, Any]) -> None:
             client.set_terminated(run_id, entry["status"], entry["end_time"])
         case kind:
             raise ValueError(f"unknown kind of entry: {kind}")
+
+
+def _log_dataset(client: MlflowClient, run_id: str, dataset: DatasetInput) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.log_inputs(run_id, [dataset])
+    except MlflowException as error:
+        if is_away(error):
+            raise
+        # The store looks whether it knows a data set, then adds it. Runs that begin together all add theirs, and the
+        # database takes the first one only, which a second look finds. Whatever else was refused is refused again.
+        client.log_inputs(run_id, [dataset])
 
 
 def _batches(pairs: Mapping[str, str]) -> list[list[tuple[str, str]]]:
