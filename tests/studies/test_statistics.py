@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from statsmodels.duration.survfunc import SurvfuncRight, survdiff
+from statsmodels.duration.survfunc import SurvfuncRight
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
@@ -16,7 +16,7 @@ from ptycho_mlf.studies.statistics.interval import Interval
 from ptycho_mlf.studies.statistics.paired import paired_crashes, paired_values
 from ptycho_mlf.studies.statistics.proportion import newcombe, wilson
 from ptycho_mlf.studies.statistics.spread import Spread, spread, spread_over_seeds
-from ptycho_mlf.studies.statistics.survival import Life, kaplan_meier, logrank_p
+from ptycho_mlf.studies.statistics.survival import Life, kaplan_meier
 
 
 @pytest.mark.parametrize(
@@ -184,28 +184,16 @@ def test_survival_is_the_published_table_and_statsmodels():
         assert (treated.low[at], treated.high[at]) == pytest.approx((low, high), rel=1e-9)
 
 
-def test_logrank_is_that_of_statsmodels():
-    first, second = lives(TREATED), lives(PLACEBO)
-    both = [*first, *second]
-    group = [0] * len(first) + [1] * len(second)
-    _, theirs = survdiff([life.steps for life in both], [life.failed for life in both], group)
-    assert logrank_p(first, second) == pytest.approx(theirs, rel=1e-6)
-    assert logrank_p(first, first) == pytest.approx(1)
-
-
 def test_survivors_alone_reach_nothing_and_a_full_loss_reaches_all():
     nobody = kaplan_meier(lives("252+ 252+ 252+"))
     assert (nobody.median, nobody.quartiles, nobody.survival) == (None, (None, None), (1.0,))
     assert math.isnan(nobody.low[0])
     assert nobody.summary() == "median not reached (quartiles not reached to not reached), 0 of 3 failed"
-    assert logrank_p(lives("252+"), lives("100+ 252+")) == 1
     everybody = kaplan_meier(lives("10 20 30 40"))
     assert (everybody.median, everybody.quartiles) == (20, (10, 30))
     assert math.isnan(everybody.high[-1])
     with pytest.raises(ValueError, match="at least one run"):
         kaplan_meier([])
-    with pytest.raises(ValueError, match="both sides"):
-        logrank_p([], lives("1"))
 
 
 def test_spread_is_numpys_where_all_is_finite():

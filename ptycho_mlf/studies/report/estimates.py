@@ -16,6 +16,7 @@ from ..statistics.survival import Life, SurvivalCurve, kaplan_meier
 from .data import Member, StudyData
 from .rates import RateAnswer, learning_rates, rate_answers
 from .reproduce import varying
+from .skill_contrast import ENDED, SkillContrast, skill_contrasts
 
 Weights = Literal["best", "last"]
 MEASURES: Mapping[str, str] = {
@@ -24,10 +25,6 @@ MEASURES: Mapping[str, str] = {
     "test/{}/ssim_phase": "SSIM phase",
 }
 """Metric, for the weights to be filled in, to its name. More is better for all."""
-
-
-ENDED = ("crashed", "survived", "stagnated")
-"""Outcomes of runs whose scores tell of their arm."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +91,7 @@ class Estimates:
     stability: list[Stability]
     contrasts: list[Contrast]
     quality: list[Quality]
+    skill: list[SkillContrast]
     survival: dict[str, SurvivalCurve]
     rates: dict[str, RateAnswer]
     """Of arms that ran at several learning rates."""
@@ -106,7 +104,14 @@ class Estimates:
 
 def estimate(data: StudyData) -> Estimates:
     """Everything, once."""
-    return Estimates(stabilities(data), contrasts(data), qualities(data), survival_curves(data), rate_answers(data))
+    return Estimates(
+        stability=stabilities(data),
+        contrasts=contrasts(data),
+        quality=qualities(data),
+        skill=skill_contrasts(data),
+        survival=survival_curves(data),
+        rates=rate_answers(data),
+    )
 
 
 def stabilities(data: StudyData) -> list[Stability]:

@@ -8,6 +8,7 @@ from ..threshold.sentences import advice, doubts, finding
 from .data import StudyData
 from .estimates import Contrast, Estimates, Stability, ranking
 from .reproduce import RATE
+from .skill_contrast import SkillContrast
 from .texts import listed, number, percent, percents, plural
 
 _MOST = 6
@@ -25,6 +26,7 @@ def findings(data: StudyData, found: Estimates) -> list[str]:
     if data.comparable:
         sentences += _differences(found.contrasts)
         sentences += _best(found)
+        sentences += _skills(found.skill)
     sentences += _left_out(data, found.stability)
     return sentences
 
@@ -77,7 +79,23 @@ def _best(found: Estimates) -> list[str]:
     text = f"median {number(top.median)}, quartiles {number(top.q25)} to {number(top.q75)}, {plural(top.n, 'seed')}"
     if len(ranked) == 1:
         return [f"Validation skill of the best weights of {arm}: {text}."]
-    return [f"Highest median of the validation skill over all seeds: {arm} ({text}); whether by chance is not tested."]
+    doubt = "" if found.skill else "; whether by chance is not tested"
+    return [f"Highest median of the validation skill over all seeds: {arm} ({text}){doubt}."]
+
+
+def _skills(found: Sequence[SkillContrast]) -> list[str]:
+    if not found:
+        return []
+    sure = [one for one in found if one.established]
+    if not sure:
+        what = "the two arms" if len(found) == 1 else "any two arms"
+        return [f"On shared seeds, these runs do not establish a difference in validation skill between {what}."]
+    texts: list[str] = []
+    for one in sure[:4]:
+        more, less = (one.first, one.second) if one.median > 0 else (one.second, one.first)
+        texts.append(f"{more} above {less} (by {number(abs(one.median))}, {plural(one.shared, 'seed')})")
+    more = f"; {len(sure) - 4} more such pairs below" if len(sure) > 4 else ""
+    return [f"Validation skill on shared seeds, established beyond chance: {'; '.join(texts)}{more}."]
 
 
 def _left_out(data: StudyData, found: Sequence[Stability]) -> list[str]:

@@ -31,6 +31,7 @@ from .tables import (
     gap_table,
     quality_table,
     rates_table,
+    skill_contrast_table,
     stability_table,
     survival_table,
     threshold_table,
@@ -78,7 +79,11 @@ def report_html(data: StudyData, found: Estimates) -> str:
         _Part(
             "Final quality",
             quality_figures(data, found.quality),
-            [quality_table(found.quality, "best", found.mixed), quality_table(found.quality, "last", found.mixed)],
+            [
+                quality_table(found.quality, "best", found.mixed),
+                quality_table(found.quality, "last", found.mixed),
+                skill_contrast_table(found.skill),
+            ],
         ),
         _Part("Best and last weights", [gap_figure(data)], [gap_table(found.quality)]),
     ]

@@ -15,6 +15,7 @@ from .data import StudyData
 from .estimates import MEASURES, Contrast, Quality, Stability, Weights
 from .rates import MOST_RATES, RateAnswer
 from .reproduce import RATE, differing_parameters
+from .skill_contrast import SkillContrast
 from .texts import NONE, counted, number, percent, percents, plural, probability, quartiles, rate_with_interval
 
 VERDICTS: tuple[str, ...] = get_args(VerdictName)
@@ -139,6 +140,27 @@ def contrast_table(found: Sequence[Contrast], most: int = 15) -> Table | None:
     )
     heads = ("first", "second", "difference", "result", "evidence")
     return Table(heads, rows, caption, frozenset({0, 1, 3, 4}), frozenset({4}))
+
+
+def skill_contrast_table(found: Sequence[SkillContrast], most: int = 15) -> Table | None:
+    """Differences of the validation skill on shared seeds; None without a pair of arms that shares any."""
+    if not found:
+        return None
+    rows: list[list[str | Interval]] = []
+    for one in found[:most]:
+        seeds = f"{one.shared} ({one.left_out} left out)" if one.left_out else str(one.shared)
+        ends = f"{number(one.interval.low)} to {number(one.interval.high)}"
+        result = "established" if one.established else "not established"
+        rows.append([one.first, one.second, f"{number(one.median)} ({ends})", seeds, f"{one.p_value:.2g}", result])
+    more = f" {len(found) - most} pairs more are not listed." if len(found) > most else ""
+    caption = (
+        "Validation skill of the best weights of the first arm minus that of the second, seed by seed: median with "
+        "interval from order statistics, and p of Wilcoxon's signed-rank test; both allow for all "
+        f"{plural(len(found), 'pair')} (Bonferroni, 5 % together). Fewer than 6 seeds bound no interval. Left out: "
+        f"seeds without a finite skill in one of the arms.{more}"
+    )
+    heads = ("first", "second", "difference of skill", "shared seeds", "p", "result")
+    return Table(heads, rows, caption, frozenset({0, 1, 5}))
 
 
 def quality_table(found: Sequence[Quality], weights: Weights, mixed: bool) -> Table | None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import CensoredData, ecdf, logrank
+from scipy.stats import CensoredData, ecdf
 
 from .interval import CONFIDENCE
 
@@ -83,19 +83,6 @@ def kaplan_meier(lives: Sequence[Life], confidence: float = CONFIDENCE) -> Survi
         high = np.where(inside, band.high.probabilities, math.nan)
     columns = (estimate.quantiles, estimate.probabilities, low, high)
     return SurvivalCurve(*(tuple(map(float, column)) for column in columns), runs=len(lives), failures=failures)
-
-
-def logrank_p(first: Sequence[Life], second: Sequence[Life]) -> float:
-    """p value of "both fail at the same rate at every time" (log-rank test); 1 where nothing failed.
-
-    Raises:
-        ValueError: no run on one side.
-    """
-    if not first or not second:
-        raise ValueError("a comparison needs runs on both sides")
-    if not any(life.failed for life in (*first, *second)):
-        return 1.0
-    return float(logrank(_censored(first), _censored(second)).pvalue)
 
 
 def _censored(lives: Sequence[Life]) -> CensoredData:

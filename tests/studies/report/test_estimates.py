@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
 from ptycho_mlf.studies.report.collect import outcome_of
+from ptycho_mlf.studies.report.data import Member
 from ptycho_mlf.studies.report.estimates import contrasts, estimate, lives, qualities, stabilities
 from ptycho_mlf.studies.report.findings import findings
 from ptycho_mlf.studies.report.reproduce import differing_parameters
+from ptycho_mlf.studies.report.skill_contrast import skill_contrasts
 from ptycho_mlf.studies.statistics.survival import Life
 
 from .make_study import arm, member, study
@@ -83,6 +87,43 @@ def test_quality_over_all_seeds_counts_a_missing_score_as_the_worst():
     assert gap is not None
     assert (gap.n, gap.median) == (3, pytest.approx(np.median([0.85, 0.75, 0.05])))
     assert found.best["SSIM phase"] is None
+
+
+def with_skill(name: str, skills: Sequence[float | None], first_seed: int = 0, **changes: Any) -> list[Member]:
+    metrics = [{} if skill is None else {"val/skill_best": skill} for skill in skills]
+    return [member(first_seed + k, name, metrics=one, **changes) for k, one in enumerate(metrics)]
+
+
+def test_skills_are_compared_seed_by_seed():
+    # The arms overlap widely, but every seed is better in the first: 2 of the 2^6 patterns of signs are as extreme.
+    high, low = [0.15, 0.35, 0.5, 0.65, 0.75, 0.95], [0.1, 0.2, 0.4, 0.6, 0.7, 0.85]
+    (found,) = skill_contrasts(study(*with_skill("a", high), *with_skill("b", low)))
+    assert (found.first, found.second, found.shared, found.left_out) == ("a", "b", 6, 0)
+    assert found.median == pytest.approx(0.075)
+    assert found.interval == pytest.approx((0.05, 0.15)), "all six: sure to 1 - 2^-5"
+    assert found.p_value == pytest.approx(2 / 2**6)
+    assert found.established
+    said = sentences(*with_skill("a", high), *with_skill("b", low))
+    assert "Validation skill on shared seeds, established beyond chance: a above b (by 0.075, 6 seeds)." in said
+    assert not any("not tested" in one for one in said)
+
+
+def test_what_cannot_be_compared_seed_by_seed():
+    six = [0.9] * 6
+    (found,) = skill_contrasts(study(*with_skill("a", [0.1, 0.2, None]), *with_skill("b", [0.2, 0.4, 0.5])))
+    assert (found.shared, found.left_out, found.median) == (2, 1, pytest.approx(-0.15))
+    assert found.interval == (-math.inf, math.inf)
+    assert not found.established
+    assert not skill_contrasts(study(*with_skill("a", six), *with_skill("b", six, first_seed=100))), "other seeds"
+    rates = [{"learning_rate": f"{k + 1}e-3"} for k in range(6)]
+    mixed = [member(k, "b", metrics={"val/skill_best": 0.1}, params=params) for k, params in enumerate(rates)]
+    assert not skill_contrasts(study(*with_skill("a", six), *mixed)), "an arm of several rates is no cell"
+    assert not skill_contrasts(study(*with_skill("a", six), *with_skill("b", six, outcome="pruned")))
+    # Three arms are three pairs: what would do for one is not enough for them.
+    high, low = [0.15, 0.35, 0.5, 0.65, 0.75, 0.95], [0.1, 0.2, 0.4, 0.6, 0.7, 0.85]
+    found = skill_contrasts(study(*with_skill("a", high), *with_skill("b", low), *with_skill("c", low)))
+    assert [one.p_value for one in found] == pytest.approx([6 / 2**6, 6 / 2**6, 1.0])
+    assert not any(one.established for one in found)
 
 
 def test_lives_are_censored_where_nothing_crashed():
