@@ -75,10 +75,22 @@ def evaluate(
         InputError: the scan has no truth, or its windows cannot be stitched.
         ValueError: the patches do not have the scan's shape.
     """
+    image = stitch(patches_nCNN, scan)
+    if not np.isfinite(patches_nCNN).all():
+        image[:] = np.nan  # Also where stitching dropped it: such a prediction is broken.
+    return evaluate_image(image, scan, alignment_mode=alignment_mode)
+
+
+def evaluate_image(image_HW: NDArray[np.complex128], scan: Scan, *, alignment_mode: PhaseMode = "plane") -> Evaluation:
+    """Align and score the stitched first image of a scan, in normalised units.
+
+    Raises:
+        InputError: the scan has no truth.
+    """
     known, truth = known_truth(scan), ground_truth(scan)
     with np.errstate(over="ignore", invalid="ignore"):  # a broken prediction is a result here, no accident
-        prediction = stitch(patches_nCNN, scan) * known.norm_Y
-    undefined = unalignable(prediction) if np.isfinite(patches_nCNN).all() else Reason.NONFINITE
+        prediction = image_HW * known.norm_Y
+    undefined = unalignable(prediction) if np.isfinite(prediction).all() else Reason.NONFINITE
     outcome = undefined or align(prediction, truth, alignment_mode)
     old_outcome = undefined or legacy_align(prediction, truth, alignment_mode)
     reference = constant_prediction(truth)

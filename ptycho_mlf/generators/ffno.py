@@ -69,11 +69,15 @@ class Ffno(nn.Module):
         self.refiner = nn.Sequential(*(Refiner(model.width) for _ in range(model.cnn_blocks)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply it. A module list of one is shared by all blocks."""
+        """Apply it."""
+        return self.refiner(self.blocks(x))
+
+    def blocks(self, x: Tensor) -> Tensor:
+        """All but the refiners. A module list of one is shared by all blocks."""
         for index, mixer in enumerate(self.mixer):
             spectral, gate = self.spectral[index % len(self.spectral)], self.gate[index % len(self.gate)]
             x = x + gate(mixer(spectral(x)))
-        return self.refiner(x)
+        return x
 
 
 @register(

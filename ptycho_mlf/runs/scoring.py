@@ -11,12 +11,12 @@ from typing import Any
 from torch import nn
 
 from ptycho_mlf.config import RunConfig
-from ptycho_mlf.evaluation.evaluate import Evaluation, evaluate
+from ptycho_mlf.evaluation.evaluate import Evaluation, evaluate_image
 from ptycho_mlf.scan import Scan
 from ptycho_mlf.training.checkpoints import generator_weights
 from ptycho_mlf.training.fit import TrainingResult
 
-from .predict import predict
+from .predict import reconstruct
 
 
 def scored_generators(config: RunConfig, result: TrainingResult, checkpoints: Path) -> dict[str, nn.Module]:
@@ -32,7 +32,9 @@ def scored_generators(config: RunConfig, result: TrainingResult, checkpoints: Pa
 
 def score(generators: dict[str, nn.Module], test: Scan, device: str) -> dict[str, Evaluation]:
     """Predict the test scan with each and evaluate."""
-    return {weights: evaluate(predict(generator, test, device), test) for weights, generator in generators.items()}
+    return {
+        weights: evaluate_image(reconstruct(generator, test, device), test) for weights, generator in generators.items()
+    }
 
 
 def metrics_for_store(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:

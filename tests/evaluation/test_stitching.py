@@ -5,7 +5,7 @@ import pytest
 
 from ptycho_mlf.config import InputError
 from ptycho_mlf.evaluation.ground_truth import ground_truth
-from ptycho_mlf.evaluation.stitching import reassemble, stitch
+from ptycho_mlf.evaluation.stitching import Stitcher, reassemble, stitch
 from ptycho_mlf.evaluation.tiles import centre_tile
 
 
@@ -87,3 +87,23 @@ def test_refuses_what_cannot_be_stitched(make_scan):
     moved[5, 3] += 1
     with pytest.raises(InputError, match="raster"):
         stitch(group.truth_patches(slice(None)), replace(group, corners_nC2=moved))
+
+
+@pytest.mark.parametrize(("N", "gridsize", "stride"), [(32, 1, 10), (16, 1, 16), (16, 1, 5), (32, 2, 10), (16, 2, 14)])
+def test_an_image_grows_from_the_kept_squares_alone(make_scan, N, gridsize, stride):
+    """In any order and batches of any size; the rest of a patch is never looked at."""
+    scan = make_scan(N, gridsize, stride, rows=3, columns=4, images=2)
+    patches = scan.truth_patches(slice(None))
+    stitcher = Stitcher(scan, image=1)
+    squares = patches[stitcher.patterns, :, stitcher.kept, stitcher.kept]
+    assert squares.shape[-1] <= stride + 4 * (gridsize - 1)
+    for first, last in ((7, 12), (0, 1), (1, 7)):
+        stitcher.put(first, squares[first:last])
+    np.testing.assert_array_equal(stitcher.image * scan.truth.norm_Y, ground_truth(scan, 1))
+
+
+def test_what_was_not_put_is_undefined(make_scan):
+    stitcher = Stitcher(make_scan(N=16, stride=6, rows=2, columns=3))
+    stitcher.put(4, np.ones((1, 1, 6, 6), np.complex64))
+    expected = np.kron([[np.nan] * 3, [np.nan, 1, np.nan]], np.ones((6, 6)))
+    np.testing.assert_array_equal(stitcher.image, expected)
