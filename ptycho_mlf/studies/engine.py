@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from rich.console import Console
 
@@ -21,6 +20,7 @@ from ptycho_mlf.config import InputError
 from ptycho_mlf.config.describe import default_text
 from ptycho_mlf.config.study import StudyConfig
 from ptycho_mlf.runs.json_files import write_json
+from ptycho_mlf.tracking.environment import HOST, PID
 from ptycho_mlf.tracking.queries import find_run, has_run
 from ptycho_mlf.tracking.reaper import reap
 from ptycho_mlf.tracking.run_record import RunRecord, launched_run
@@ -30,6 +30,7 @@ from .cell import Context
 from .kinds import Kind, kind_of
 from .plan import StudyPlan
 from .progress import Progress
+from .queue_storage import QueueStorage
 from .recovery import Rescue, recover
 from .report.collect import collect_study
 from .report.estimates import estimate
@@ -78,7 +79,8 @@ def run_study(plan: StudyPlan, settings: StudyConfig, execution: Mapping[str, An
     here = connect()
     storage, kind = open_storage(settings), kind_of(plan)
     name = settings.study or plan.default_name()
-    study = create_or_continue(name, plan, storage, kind.sampler(), settings.allow_other_code)
+    with storage.exclusive():
+        study = create_or_continue(name, plan, storage, kind.sampler(), settings.allow_other_code)
     _check_store(study, here)
     _Conductor(study, storage, kind, plan, settings, execution, command).conduct()
 
@@ -107,7 +109,7 @@ def join_study(settings: StudyConfig, execution: Mapping[str, Any]) -> None:
         _work(study, storage, kind, execution, Console())
 
 
-def _found(settings: StudyConfig) -> tuple[optuna.Study, RDBStorage, Kind]:
+def _found(settings: StudyConfig) -> tuple[optuna.Study, QueueStorage, Kind]:
     storage = open_storage(settings)
     study = find_study(settings.study, storage)
     check_code(study, settings.allow_other_code)
@@ -143,7 +145,9 @@ def _check_heartbeat(study: optuna.Study, settings: StudyConfig) -> None:
         )
 
 
-def _work(study: optuna.Study, storage: RDBStorage, kind: Kind, execution: Mapping[str, Any], console: Console) -> None:
+def _work(
+    study: optuna.Study, storage: QueueStorage, kind: Kind, execution: Mapping[str, Any], console: Console
+) -> None:
     progress = Progress(study, kind.expected, _printer(console))
     context = Context(study.study_name, study.user_attrs[PARENT], execution)
     Worker(study, storage, kind, context, progress.tell).work()
@@ -158,7 +162,7 @@ class _Conductor:
     """The one process that opens and ends the run of a study."""
 
     study: optuna.Study
-    storage: RDBStorage
+    storage: QueueStorage
     kind: Kind
     plan: StudyPlan
     settings: StudyConfig
@@ -168,19 +172,9 @@ class _Conductor:
 
     def conduct(self) -> None:
         """Fill the queue, have it worked off, conclude."""
-        study, plan = self.study, self.plan
-        parent = study.user_attrs.get(PARENT)
-        self._check_alone(parent)
-        tags = {"study": study.study_name, "study.kind": plan.entry, "study.storage": shown_url(self.storage.url)}
-        tags |= {f"study.{name}": default_text(value) for name, value in plan.settings.items()}
-        tags |= {"study.arms": ", ".join(plan.arms)} | ({"command": self.command} if self.command else {})
-        begun_for_this = launched_run(f"continues {study.study_name}", {"study.continues": parent or ""})
-        with (
-            begun_for_this if parent else nullcontext(),
-            RunRecord.open(name=study.study_name, tags=tags, run_id=parent) as record,
-            tempfile.TemporaryDirectory(prefix="ptycho_mlf-") as scratch,
-        ):
-            folder = Path(scratch)
+        with ExitStack() as stack:
+            record = self._open(stack)
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ptycho_mlf-")))
             try:
                 self._begin(record, folder)
                 self._work_off(record, folder)
@@ -191,6 +185,24 @@ class _Conductor:
                 self._show(line)
             self._refuse_gaps()
 
+    def _open(self, stack: ExitStack) -> RunRecord:
+        """Begin the run of the study, or go on with it: of several processes that want to, one does."""
+        study, plan = self.study, self.plan
+        tags = {"study": study.study_name, "study.kind": plan.entry, "study.storage": shown_url(self.storage.url)}
+        tags |= {f"study.{name}": default_text(value) for name, value in plan.settings.items()}
+        tags |= {"study.arms": ", ".join(plan.arms)} | ({"command": self.command} if self.command else {})
+        with self.storage.exclusive():
+            parent = study.user_attrs.get(PARENT)
+            self._check_alone(parent)
+            if parent:
+                stack.enter_context(launched_run(f"continues {study.study_name}", {"study.continues": parent}))
+            record = stack.enter_context(RunRecord.open(name=study.study_name, tags=tags, run_id=parent))
+            study.set_user_attr(PLAN, plan.to_json())  # There may be more seeds, or a larger budget.
+            study.set_user_attr(HEARTBEAT, self.settings.heartbeat)
+            study.set_user_attr(TRACKING, shown_url(record.environment()["MLFLOW_TRACKING_URI"]))
+            study.set_user_attr(PARENT, record.run_id)  # Others can read it now.
+        return record
+
     def _check_alone(self, parent: str | None) -> None:
         """Two conductors would both end the run. Workers may still be at work."""
         if parent is None:
@@ -198,25 +210,25 @@ class _Conductor:
         if open_trials(self.study)[TrialState.RUNNING]:
             _check_heartbeat(self.study, self.settings)
         reap([find_run(parent).experiment_id])
-        if find_run(parent).status == "RUNNING":
-            name = self.study.study_name
-            raise InputError(f"study={name}: another process conducts it; help it with `worker`, or end it first")
+        run = find_run(parent)
+        if run.status == "RUNNING":
+            who = f"process {run.tags[PID]} on {run.tags[HOST]}"
+            raise InputError(
+                f"study={self.study.study_name}: {who} conducts it; help it with `worker`, or end it first"
+            )
 
     def _begin(self, record: RunRecord, folder: Path) -> None:
         """Say what will be run, then queue it: workers elsewhere may begin at once."""
         study, plan = self.study, self.plan
-        study.set_user_attr(PLAN, plan.to_json())  # There may be more seeds, or a larger budget.
-        study.set_user_attr(HEARTBEAT, self.settings.heartbeat)
-        study.set_user_attr(TRACKING, shown_url(record.environment()["MLFLOW_TRACKING_URI"]))  # Others can read it.
-        study.set_user_attr(PARENT, record.run_id)
         document = plan.to_json() | {"study": study.study_name, "code": study.user_attrs[CODE]}
         write_json(folder / "arms.json", document | {"storage": shown_url(self.storage.url)})
         record.log_folder(folder)  # Reports read it, also the one at the end of this very study.
         record.set_tags({f"impossible.{arm}": reason for arm, reason in plan.impossible.items()})
         for arm, reason in plan.impossible.items():
             self._show(f"{arm}: impossible, not run ({reason})")
-        recover(study)
-        new, there = enqueue(study, self.kind.cells()), len(results(study))
+        recover(study, self.storage)
+        with self.storage.exclusive():  # Not while a worker takes a trial away to queue it again.
+            new, there = enqueue(study, self.kind.cells()), len(results(study))
         study.set_user_attr(QUEUED, True)
         self._show(f"study {study.study_name}: {there} results there, {new} trials queued")
 
@@ -232,7 +244,8 @@ class _Conductor:
 
         def is_done() -> bool:
             rescue.look()  # With workers elsewhere alone, nobody else would notice that they died.
-            return not open_trials(self.study) and not self.kind.wants_more(self.study)
+            with self.storage.exclusive():  # Not while one of them takes a trial away to queue it again.
+                return not open_trials(self.study) and not self.kind.wants_more(self.study)
 
         supervise(self.settings.workers, self._arguments(), record.environment(), logs, is_done, progress.look)
 

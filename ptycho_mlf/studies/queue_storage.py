@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Container, Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from filelock import FileLock
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 
 class QueueStorage(RDBStorage):
-    """`RDBStorage` with two repairs."""
+    """`RDBStorage` with two repairs, and a lock for what takes several changes."""
 
     def __init__(self, url: str, lock_path: str | None, **arguments: Any) -> None:
         """Open the storage.
@@ -26,6 +26,17 @@ class QueueStorage(RDBStorage):
         """
         self._changing: AbstractContextManager[Any] = nullcontext() if lock_path is None else FileLock(lock_path)
         super().__init__(url, **arguments)
+
+    @contextmanager
+    def exclusive(self) -> Generator[None]:
+        """Within this context no other process is in it; one that is killed there is out of it. Not to be nested."""
+        with self._changing:
+            if self.engine.name != "postgresql":
+                yield
+                return
+            with self.engine.begin() as connection:  # The lock ends with the transaction.
+                connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('ptycho_mlf study'))"))
+                yield
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         """Change the state of a trial if it still is what the change expects.

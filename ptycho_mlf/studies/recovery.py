@@ -15,12 +15,15 @@ from optuna.trial import FrozenTrial, TrialState
 from ptycho_mlf.tracking.reaper import disown
 
 from .cell import TRIAL
+from .queue_storage import QueueStorage
 from .study import PARENT
 
 
-def recover(study: optuna.Study) -> None:
-    """Fail the trials whose worker is dead, and queue them again."""
-    with warnings.catch_warnings():
+def recover(study: optuna.Study, storage: QueueStorage) -> None:
+    """Fail the trials whose worker is dead, and queue them again: to others that is one step."""
+    if not storage._get_stale_trial_ids(study._study_id):
+        return
+    with storage.exclusive(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         fail_stale_trials(study)
 
@@ -28,7 +31,7 @@ def recover(study: optuna.Study) -> None:
 class Rescue:
     """For those who wait for others' trials: looks again and again whether a worker has died."""
 
-    def __init__(self, study: optuna.Study, storage: RDBStorage) -> None:
+    def __init__(self, study: optuna.Study, storage: QueueStorage) -> None:
         self._study, self._storage = study, storage
         self._nursed: set[int] = set()
 
@@ -37,7 +40,7 @@ class Rescue:
 
         A trial whose worker died before its first heartbeat would never count as stale: each gets one from here.
         """
-        recover(self._study)
+        recover(self._study, self._storage)
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if trial._trial_id not in self._nursed:
                 self._nursed.add(trial._trial_id)

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import optuna
 from optuna.exceptions import TrialPruned
-from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from ptycho_mlf.tracking.signals import Terminated, hold, release
 
 from .cell import RUNS, Context
 from .kinds import Kind
+from .queue_storage import QueueStorage
 from .recovery import Rescue, end_runs, recover, signs_of_life
 from .study import CELL, QUEUED, SURPLUS, open_trials
 
@@ -51,7 +51,7 @@ class Worker:
     """One process's share of a study."""
 
     study: optuna.Study
-    storage: RDBStorage
+    storage: QueueStorage
     kind: Kind
     context: Context
     note: Callable[[FrozenTrial], None]
@@ -76,21 +76,27 @@ class Worker:
                 rescue.look()
                 threading.Event().wait(_POLL_S)
             else:
-                return
+                with self.storage.exclusive():  # Not while another process takes a trial away to queue it again.
+                    if not open_trials(self.study):
+                        return
 
     def _run_one(self) -> None:
-        recover(self.study)
+        recover(self.study, self.storage)
         with hold():  # Signals come through while the trial is run, not between its end and what is noted of it.
             trial, attempt = self._ask(), _Attempt()
             with signs_of_life(self.storage, trial._trial_id), attempt:
                 self._run(trial, attempt)
-            if self.storage.get_trial(trial._trial_id).state.is_finished():
+            with self.storage.exclusive():  # Nobody takes it for dead between our look and its end.
+                lost = self.storage.get_trial(trial._trial_id).state.is_finished()
+                ended = None if lost else self._end(trial, attempt)
+            if ended is None:
                 # This process was silent for too long, suspended or cut off: others run the trial again.
                 end_runs(self.study, trial.number, f"the worker of trial {trial.number} was taken for dead")
             elif isinstance(attempt.error, Terminated):
-                self._give_back(trial)
-            else:
-                self._end(trial, attempt)
+                end_runs(self.study, trial.number, f"the worker of trial {trial.number} was told to end")
+            elif SURPLUS not in ended.user_attrs:
+                self._failures = self._failures + 1 if attempt.error is not None else 0
+                self.note(ended)
         if isinstance(attempt.error, Terminated) or (attempt.error is not None and self._failures >= _FAILURES):
             raise attempt.error
 
@@ -108,18 +114,17 @@ class Worker:
         with release():
             attempt.value = self.kind.run(trial, self.context)
 
-    def _end(self, trial: optuna.Trial, attempt: _Attempt) -> None:
+    def _end(self, trial: optuna.Trial, attempt: _Attempt) -> FrozenTrial:
+        if isinstance(attempt.error, Terminated):
+            return self._give_back(trial)
         if attempt.error is not None:
             trial.set_user_attr("error", " ".join(f"{type(attempt.error).__name__}: {attempt.error}".split())[:500])
-        ended = self.study.tell(trial, attempt.value, attempt.state)
-        if SURPLUS not in ended.user_attrs:
-            self._failures = self._failures + 1 if attempt.error is not None else 0
-            self.note(ended)
+        return self.study.tell(trial, attempt.value, attempt.state)
 
-    def _give_back(self, trial: optuna.Trial) -> None:
+    def _give_back(self, trial: optuna.Trial) -> FrozenTrial:
         """Queue again what could not be finished, rather than have others wait for the heartbeat to be missed."""
         cell = trial.user_attrs.get(CELL)
-        self.study.tell(trial, state=TrialState.FAIL)
+        ended = self.study.tell(trial, state=TrialState.FAIL)
         if cell is not None:  # Else it was the sampler's choice, which is asked again.
             self.study.enqueue_trial(cell, user_attrs={CELL: cell})
-        end_runs(self.study, trial.number, f"the worker of trial {trial.number} was told to end")
+        return ended

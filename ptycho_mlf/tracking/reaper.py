@@ -26,7 +26,10 @@ def reap(experiment_ids: Sequence[str]) -> list[str]:
     reaped: list[str] = []
     ours = f"attributes.status = 'RUNNING' AND tags.{HEARTBEAT} LIKE '%' AND tags.{PID_CREATED} LIKE '%'"
     for run in search(experiment_ids, ours):
-        reason = _death(run.data.tags)
+        if not _death(run.data.tags):
+            continue
+        now = find_run(run.info.run_id)  # Another process may go on with it by now.
+        reason = _death(now.tags) if now.status == "RUNNING" else None
         if reason:
             _kill(run.info.run_id, reason)
             reaped.append(run.info.run_id)
@@ -49,9 +52,11 @@ def disown(parent: str, tags: Mapping[str, str], reason: str) -> list[str]:
 
 def _kill(run_id: str, reason: str) -> None:
     from mlflow import MlflowClient
+    from mlflow.entities import RunTag
 
     client = MlflowClient()
-    client.set_tag(run_id, FAILURE, reason, synchronous=True)
+    # Not set_tag, which fails where another process gives the run the same tag at the same moment.
+    client.log_batch(run_id, tags=[RunTag(FAILURE, reason)], synchronous=True)
     client.set_terminated(run_id, "KILLED")
 
 

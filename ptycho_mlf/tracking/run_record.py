@@ -266,10 +266,10 @@ class RunRecord:
             client.delete_tag(given, FAILURE)  # Why it ended before it went on.
         if experiment_name and experiment(experiment_name) != run.info.experiment_id:
             raise InputError(f"experiment {experiment_name}: `mlflow run` began run {given} in another one")
+        # Whose it is comes first: others end what runs in the name of a dead process.
+        Spool(client, given).post({"kind": "tags", "pairs": own})
         client.update_run(given, status="RUNNING", name=os.environ.pop(RUN_NAME, None) or name)
-        record = cls(client, run, launched=launched is not None)
-        record.set_tags(own)
-        return record
+        return cls(client, run, launched=launched is not None)
 
     def _end_after(self, error: BaseException, patience_s: float) -> None:
         """End the run as an exception has it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -133,7 +134,10 @@ def test_what_is_refused_is_refused_in_one_line(arms, monkeypatch: pytest.Monkey
     join(HERE)
 
     MlflowClient().update_run(parent.info.run_id, status="RUNNING")
-    refused(r"study=s: another process conducts it; help it with `worker`, or end it first", lambda: arms(seeds="9"))
+    refused(
+        rf"study=s: process {os.getpid()} on .* conducts it; help it with `worker`, or end it first",
+        lambda: arms(seeds="9"),
+    )
     study = optuna.load_study(study_name="s", storage="sqlite:///optuna.db")
     assert plan_of(study).settings == {"seeds": 1}, "what was refused changes nothing"
     running = study.ask()
@@ -219,7 +223,7 @@ def test_a_finished_run_does_not_count_if_its_trial_was_given_to_another(arms, m
             lost.append(outcome.run_id)
             storage = open_storage(StudyConfig())
             forget_heartbeats(storage, hours=4)
-            recover(optuna.load_study(study_name="s", storage=storage))
+            recover(optuna.load_study(study_name="s", storage=storage), storage)
         return outcome
 
     monkeypatch.setattr(arms_study, "run_cell", lose_first)

@@ -120,7 +120,7 @@ def test_the_trial_of_a_dead_worker_is_run_again_as_often_as_allowed(url: str, b
         else:
             Rescue(worker.study, worker.storage).look()
         forget_heartbeats(worker.storage)
-        recover(worker.study)
+        recover(worker.study, worker.storage)
 
     die()
     assert states(worker.study) == {"FAIL": 1, "WAITING": 2}
@@ -142,7 +142,8 @@ def test_a_worker_that_was_taken_for_dead_goes_on_and_its_result_does_not_count(
         if not taken:
             taken.append(trial.number)
             forget_heartbeats(worker.storage, hours=4)
-            recover(optuna.load_study(study_name="no-op", storage=open_storage(StudyConfig(storage=url))))
+            storage = open_storage(StudyConfig(storage=url))
+            recover(optuna.load_study(study_name="no-op", storage=storage), storage)
 
     worker.kind = NoOp(2, lose_first)
     worker.work()
