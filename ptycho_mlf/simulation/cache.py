@@ -8,11 +8,13 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from contextlib import suppress
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import platformdirs
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from ..config import DataConfig, InputError
 from .cache_entry import DamagedError, load_entry, save_entry
@@ -52,13 +54,27 @@ def load_or_simulate(data: DataConfig, cache_dir: Path | None = None) -> Dataset
             if entry.exists():
                 return load_entry(entry, key)
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f"{key}.lock"):
+        with _locked(folder / f"{key}.lock", key):
             return _load_or_build(data, entry, key)
     except OSError as error:
         raise InputError(
             f"cache_dir={folder}: the dataset cache cannot be used ({error.strerror or error}); "
             f"name a writable folder with cache_dir or {CACHE_VARIABLE}"
         ) from None
+
+
+@contextmanager
+def _locked(path: Path, key: str) -> Generator[None]:
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        print(f"ptycho_mlf: waiting for the process that simulates dataset {key} (it holds {path})", file=sys.stderr)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _load_or_build(data: DataConfig, entry: Path, key: str) -> Dataset:

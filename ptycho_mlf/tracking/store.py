@@ -30,6 +30,9 @@ _ENVIRONMENT = {
 HIDDEN = "***"
 """What stands for a password."""
 _REACHABLE_S = 5
+"""How long a server that is asked whether it is back may take to answer."""
+_FIRST_ANSWER_S = 30
+"""The same of the first question: a busy server that has just been started opens its database at that moment."""
 _LOCK_S = 120
 
 _connected: set[str] = set()
@@ -183,16 +186,20 @@ def _prepare_sqlite(uri: str, path: Path) -> None:
 
 def _prepare_database(uri: str) -> None:
     """Connect once ourselves, since MLflow tries for minutes, then let MLflow make its tables under a lock."""
-    from sqlalchemy import create_engine
+    from sqlalchemy import NullPool, create_engine, text
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        engine = create_engine(uri)
-        with engine.connect():
-            pass
-        engine.dispose()
+        engine = create_engine(uri, poolclass=NullPool)
+        connection = engine.connect()
     except (SQLAlchemyError, ModuleNotFoundError) as error:
         raise InputError(f"tracking store {shown_url(uri)}: {_one_line(error)}") from None
+    with connection:
+        if engine.name == "postgresql":
+            # Of the database, since other machines may be the first in it as well. It ends with the connection.
+            connection.execute(text("SELECT pg_advisory_lock(hashtext('ptycho_mlf tracking'))"))
+            _open(uri)
+            return
     name = hashlib.sha256(uri.encode()).hexdigest()[:16]
     with FileLock(Path(tempfile.gettempdir(), f"ptycho_mlf-{name}.lock"), timeout=_LOCK_S):
         _open(uri)
@@ -205,12 +212,12 @@ def answers(uri: str) -> bool:
     if not uri.startswith(("http://", "https://")):
         return True
     try:
-        return _ask(uri).status_code < 500
+        return _ask(uri, _REACHABLE_S).status_code < 500
     except MlflowException:
         return False
 
 
-def _ask(uri: str) -> Any:
+def _ask(uri: str, timeout_s: float) -> Any:
     """One small request without retries; the response."""
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request
@@ -221,7 +228,7 @@ def _ask(uri: str) -> Any:
         "GET",
         params={"max_results": 1},
         max_retries=0,
-        timeout=_REACHABLE_S,
+        timeout=timeout_s,
         raise_on_status=False,
     )
 
@@ -230,7 +237,7 @@ def _check_server(uri: str) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
-        answer = _ask(uri)
+        answer = _ask(uri, _FIRST_ANSWER_S)
     except MlflowException:
         raise InputError(
             f"tracking server {shown_url(uri)}: no answer; start it (`mlflow server`) or set MLFLOW_TRACKING_URI"

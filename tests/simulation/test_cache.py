@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from ptycho_mlf.config import DataConfig, InputError
 from ptycho_mlf.simulation import dataset_key, load_or_simulate, simulate
@@ -119,7 +120,8 @@ print("hash", load_or_simulate(DataConfig(N=16, size=200), Path(sys.argv[1])).tr
 
 
 def test_eight_processes_that_ask_at_once_build_once(tmp_path):
-    command = [sys.executable, "-c", _ASK, str(tmp_path / "not" / "yet")]
+    key, folder = dataset_key(DataConfig(N=16, size=200)), tmp_path / "not" / "yet"
+    command = [sys.executable, "-c", _ASK, str(folder)]
     processes = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(8)
@@ -130,9 +132,25 @@ def test_eight_processes_that_ask_at_once_build_once(tmp_path):
         process.stdin.write("\n")
         process.stdin.flush()
     outputs = [process.communicate() for process in processes]
-    assert [error for _, error in outputs] == [""] * 8
+    waits = f"ptycho_mlf: waiting for the process that simulates dataset {key} (it holds {folder / key}.lock)\n"
+    assert {error for _, error in outputs} <= {"", waits}
     assert sum("simulating dataset" in out for out, _ in outputs) == 1
     assert len({out.split("hash ")[1] for out, _ in outputs}) == 1
+
+
+def test_who_waits_for_another_process_says_so_once(tmp_path):
+    """The other one here is this process, which lets go when it has read the line."""
+    lock = tmp_path / f"{dataset_key(DataConfig(N=16, size=200))}.lock"
+    command = [sys.executable, "-c", _ASK, str(tmp_path)]
+    with FileLock(lock):
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=-1, stderr=-1, text=True)
+        process.stdin.write("\n")
+        process.stdin.flush()
+        line = process.stderr.readline()
+    assert line == f"ptycho_mlf: waiting for the process that simulates dataset {lock.stem} (it holds {lock})\n"
+    output, errors = process.communicate()
+    assert (process.returncode, errors) == (0, "")
+    assert "hash " in output
 
 
 def test_a_folder_that_cannot_be_used_is_named_in_one_line(tmp_path):

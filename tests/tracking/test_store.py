@@ -13,6 +13,8 @@ from mlflow import MlflowClient
 from ptycho_mlf.config import InputError
 from ptycho_mlf.tracking.store import connect, experiment
 
+from ..postgres_server import Postgres
+
 FIRST_RUN = """
 from ptycho_mlf.tracking.store import connect
 from ptycho_mlf.tracking.run_record import RunRecord
@@ -22,15 +24,43 @@ with RunRecord.open(name="first", tags={"fingerprint": "f"}) as record:
 print(record.experiment_id)
 """
 
+TOGETHER = """
+import threading
+from pathlib import Path
+import mlflow
+from ptycho_mlf.tracking.store import connect, experiment
+print("ready", flush=True)
+while not Path("go").exists():
+    threading.Event().wait(0.001)
+connect()
+experiment()
+"""
+
 
 def test_eight_processes_make_one_new_store(folder: Path, python: Callable[..., Popen[str]]):
     children = [python(FIRST_RUN) for _ in range(8)]
-    answers = [child.communicate(timeout=120) for child in children]
+    answers = [child.communicate(timeout=600) for child in children]
     assert [child.returncode for child in children] == [0] * 8, answers
     assert len({out for out, _ in answers}) == 1
     connect()
     runs = MlflowClient().search_runs([answers[0][0].strip()])
     assert [(run.info.status, run.data.metrics) for run in runs] == [("FINISHED", {"loss": 1.0})] * 8
+
+
+def test_two_machines_make_the_tables_of_one_new_database(
+    folder: Path, python: Callable[..., Popen[str]], postgres_server: Postgres
+):
+    """They share no folder for a lock file."""
+    url = postgres_server.database("first_runs").replace("postgresql:", "postgresql+psycopg:")
+    for name in ("a", "b"):
+        (folder / name).mkdir()
+    children = [python(TOGETHER, TMPDIR=str(folder / name), MLFLOW_TRACKING_URI=url) for name in ("a", "b")]
+    for child in children:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+    (folder / "go").touch()
+    answers = [child.communicate(timeout=600) for child in children]
+    assert [child.returncode for child in children] == [0, 0], answers
 
 
 def test_default_store_is_sqlite_here_even_beside_an_old_mlruns_folder(template: Path, folder: Path):
