@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 from ptycho_mlf.config.cli import EntryCommand
 from ptycho_mlf.tracking.signals import terminating
 
+from .process_setup import prepare_process
+
 
 class RunCommand(EntryCommand):
     """Refuses wrong input like any entry point, and leaves no run that `mlflow run` began without its reason."""
@@ -15,6 +17,7 @@ class RunCommand(EntryCommand):
     def main(self, *arguments: Any, **extra: Any) -> NoReturn:
         """Run the command; SIGTERM and Ctrl-C end it in good order from its first moment on."""
         with terminating():
+            prepare_process()
             super().main(*arguments, **extra)
 
     def refuse(self, message: str) -> NoReturn:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import signal
 import subprocess
 import sys
@@ -14,13 +13,6 @@ from pathlib import Path
 _POLL_S = 1.0
 _ENDING_S = 30.0
 """How long a worker may take to close its run."""
-_ALLOCATOR = {
-    # glibc would hand large blocks back to the kernel and fault them in again at every step.
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": str(8 << 30),
-    "MALLOC_TOP_PAD_": str(256 << 20),
-}
-_THREADS = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 
 class WorkersFailedError(RuntimeError):
@@ -61,11 +53,8 @@ def supervise(
 
 
 def worker_environment(count: int) -> dict[str, str]:
-    """What several trainings that share a machine need before they start; the user's own settings win."""
-    wanted = dict(_THREADS) if count > 1 else {}
-    if platform.libc_ver()[0] == "glibc":
-        wanted |= _ALLOCATOR
-    return {name: value for name, value in wanted.items() if name not in os.environ}
+    """One thread each where several share this machine; the user's own setting wins."""
+    return {"OMP_NUM_THREADS": "1"} if count > 1 and "OMP_NUM_THREADS" not in os.environ else {}
 
 
 def _start(
