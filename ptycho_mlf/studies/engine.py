@@ -110,7 +110,7 @@ def join_study(settings: StudyConfig, execution: Mapping[str, Any]) -> None:
 
 
 def _found(settings: StudyConfig) -> tuple[optuna.Study, QueueStorage, Kind]:
-    storage = open_storage(settings)
+    storage = open_storage(settings, make=False)
     study = find_study(settings.study, storage)
     check_code(study, settings.allow_other_code)
     _connect_to_its_store(study)

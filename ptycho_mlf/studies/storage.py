@@ -32,13 +32,19 @@ _REACHABLE_S = 10
 """How long a database server may take to answer."""
 
 
-def open_storage(settings: StudyConfig) -> QueueStorage:
+def open_storage(settings: StudyConfig, *, make: bool = True) -> QueueStorage:
     """The storage of a study.
 
+    Args:
+        settings: which one.
+        make: whether an sqlite file that is not there is made.
+
     Raises:
-        InputError: it cannot be reached, written, or is no Optuna storage of this version.
+        InputError: it cannot be reached, written, or is no Optuna storage of this version; or there is no such file.
     """
     url = storage_url(settings.storage)
+    if not make and url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+        raise InputError(f"storage={url}: there is no such file; name the storage that the study was begun with")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         with _making(url), warnings.catch_warnings():

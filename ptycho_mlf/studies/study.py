@@ -20,6 +20,8 @@ from .plan import StudyPlan
 
 PLAN, CODE, PARENT, TRACKING, HEARTBEAT, QUEUED = "plan", "code", "parent_run", "tracking_uri", "heartbeat", "queued"
 """Attributes of a study. QUEUED: its queue has been filled; before that an empty queue means nothing."""
+_OTHER = "code of others "
+"""Begin of the attributes that name other versions of the code, which were allowed to work on it."""
 SURPLUS = "surplus"
 """Attribute of a trial that was asked for when nothing was left to run; it is no result."""
 CELL = "cell"
@@ -76,17 +78,24 @@ def plan_of(study: optuna.Study) -> StudyPlan:
 
 
 def check_code(study: optuna.Study, allow_other_code: bool) -> None:
-    """Refuse to mix the results of two versions of the code.
+    """Refuse to mix the results of several versions of the code, or note that this one was allowed to.
 
     Raises:
-        InputError: this is not the code that began the study.
+        InputError: this is not the code that began the study; all versions that worked on it are named.
     """
     began, here = study.user_attrs[CODE], code_version()
-    if began != here and not allow_other_code:
+    if began == here:
+        return
+    # One attribute for each, since several processes may add theirs at once.
+    others = sorted(name.removeprefix(_OTHER) for name in study.user_attrs if name.startswith(_OTHER))
+    if not allow_other_code:
+        then = f", worked on by {', '.join(others)}" if others else ""
         raise InputError(
-            f"study={study.study_name}: begun by code {began}, this is {here}; "
+            f"study={study.study_name}: begun by code {began}{then}, this is {here}; "
             "check that version out, or pass allow_other_code=true"
         )
+    if here not in others:
+        study.set_user_attr(f"{_OTHER}{here}", True)
 
 
 def enqueue(study: optuna.Study, cells: Sequence[Mapping[str, Any]]) -> int:

@@ -25,7 +25,6 @@ def model_arguments(
     artifacts: Mapping[str, Path],
     channels: int,
     side: int,
-    pip_requirements: Sequence[str] | None,
     code_paths: Sequence[Path],
     input_example: NDArray[np.float32] | None,
 ) -> dict[str, Any]:
@@ -39,7 +38,7 @@ def model_arguments(
         "python_model": str(code_path),
         "artifacts": {name: str(path) for name, path in artifacts.items()},
         "signature": _signature(channels, side),
-        "pip_requirements": list(pip_requirements or installed),
+        "pip_requirements": installed,
         "code_paths": [str(path) for path in code_paths] or None,
         "input_example": input_example,
     }

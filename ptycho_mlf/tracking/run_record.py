@@ -194,7 +194,6 @@ class RunRecord:
         side: int,
         step: int = 0,
         name: str = "model",
-        pip_requirements: Sequence[str] | None = None,
         code_paths: Sequence[Path] = (),
         input_example: NDArray[np.float32] | None = None,
     ) -> str | None:
@@ -207,7 +206,6 @@ class RunRecord:
             side: N, px.
             step: global step of the weights; metrics logged at this step are linked to the model.
             name: name of the model; `runs:/<run_id>/<name>` loads it.
-            pip_requirements: default numpy, safetensors and torch as installed; MLflow adds itself.
             code_paths: packages or modules to carry along.
             input_example: amplitude (n, C, N, N) to store with the model, on which MLflow tries it.
 
@@ -216,9 +214,7 @@ class RunRecord:
         """
         from mlflow.exceptions import MlflowException
 
-        arguments = model_logging.model_arguments(
-            code_path, artifacts, channels, side, pip_requirements, code_paths, input_example
-        )
+        arguments = model_logging.model_arguments(code_path, artifacts, channels, side, code_paths, input_example)
         params = {key: str(value) for key, value in self._params.items()}
         try:
             if self._spool.flush():

@@ -125,13 +125,26 @@ def test_what_is_refused_is_refused_in_one_line(arms, monkeypatch: pytest.Monkey
         resume(away)
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+    for act in (resume, join):
+        refused(
+            r"storage=sqlite:///.*mistyped.db: there is no such file; name the storage that the study was begun with",
+            lambda act=act: act({**HERE, "storage": "sqlite:///mistyped.db"}),
+        )
+    assert not list(Path().glob("mistyped*"))
     refused(r"storage=optuna.db: must be a database URL", lambda: resume({**HERE, "storage": "optuna.db"}))
 
     monkeypatch.setattr("ptycho_mlf.studies.study.code_version", lambda: "9.9+other")
     other = r"study=s: begun by code .*, this is 9.9\+other; check that version out, or pass allow_other_code=true"
     refused(other, lambda: join({"study": "s"}))
     refused(other, lambda: arms(allow_other_code="false"))
-    join(HERE)
+    for version in ("9.9+other", "9.8+older"):
+        monkeypatch.setattr("ptycho_mlf.studies.study.code_version", lambda version=version: version)
+        join(HERE)
+    monkeypatch.setattr("ptycho_mlf.studies.study.code_version", lambda: "9.7+oldest")
+    refused(
+        r"study=s: begun by code .*, worked on by 9.8\+older, 9.9\+other, this is 9.7\+oldest; check that version out",
+        lambda: join({"study": "s"}),
+    )
 
     MlflowClient().update_run(parent.info.run_id, status="RUNNING")
     refused(
