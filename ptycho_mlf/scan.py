@@ -14,6 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_HASHED_AT_ONCE = 1024
+"""Patterns that are copied at a time, where they do not lie in memory one after the other."""
+
 
 @dataclass(frozen=True)
 class ScanGrid:
@@ -114,5 +117,6 @@ class Scan:
         digest = hashlib.sha256()
         for array in (self.amplitude_nCNN, self.corners_nC2, self.probe_PNN):
             digest.update(str((array.shape, array.dtype.str)).encode())
-            digest.update(np.ascontiguousarray(array).data)
+            for start in range(0, len(array), _HASHED_AT_ONCE):
+                digest.update(np.ascontiguousarray(array[start : start + _HASHED_AT_ONCE]).data)
         return digest.hexdigest()

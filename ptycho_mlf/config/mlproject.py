@@ -67,6 +67,29 @@ _OTHERS = """\
       --output {output}
       --output_json_name {output_json_name}
 
+  reconstruct:
+    parameters:
+      run_id: {type: string, default: ""}
+      model: {type: string, default: ""}
+      checkpoint: {type: string, default: ""}
+      architecture: {type: string, default: ""}
+      weights: {type: string, default: "best"}
+      input: {type: string, default: ""}
+      batch_size: {type: string, default: ""}
+      device: {type: string, default: "auto"}
+      output: {type: string, default: ""}
+    command: >-
+      python -m entrypoints.reconstruct
+      --run_id {run_id}
+      --model {model}
+      --checkpoint {checkpoint}
+      --architecture {architecture}
+      --weights {weights}
+      --input {input}
+      --batch_size {batch_size}
+      --device {device}
+      --output {output}
+
   coordinate_check:
     parameters:
       widths: {type: string, default: "8,16,32"}

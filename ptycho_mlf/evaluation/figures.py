@@ -23,7 +23,7 @@ from .frc import NYQUIST, Curve, FrcCurve
 
 TITLE, LABEL, TICK = 11.0, 10.0, 9.0
 """Font sizes, pt."""
-COLOURS = {"best": "#0072b2", "last": "#d55e00", "floor": "#666666"}
+COLOURS = {"best": "#0072b2", "last": "#d55e00", "model": "#0072b2", "checkpoint": "#0072b2", "floor": "#666666"}
 """Distinct for colour-blind readers (Okabe and Ito)."""
 MAPS = {"amp": "viridis", "phase": "cividis", "error": "RdBu_r"}
 NAMES = {"amp": "amplitude", "phase": "phase", "complex": "complex object"}
@@ -158,7 +158,7 @@ def _thresholds(figure: Figure, grid: Sequence[Axes], curve: FrcCurve) -> None:
 
 
 def _frc_line(axes: Axes, kind: str, name: str, run: Evaluation) -> None:
-    style: dict[str, Any] = {"color": COLOURS[name], "ls": "-" if name == "best" else "--", "lw": 1.8}
+    style: dict[str, Any] = {"color": COLOURS[name], "ls": "--" if name == "last" else "-", "lw": 1.8}
     curve = run.frc.get(kind)
     if curve is None:
         axes.plot([], [], label=f"{name} weights: n/a ({run.reasons[f'frc50_{kind}']})", **style)

@@ -51,7 +51,7 @@ def reconstruct(
     generator = generator.to(device).eval()
     patterns = scan.amplitude_nCNN[stitcher.patterns]
     for first in range(0, len(patterns), batch_size):
-        batch = np.ascontiguousarray(patterns[first : first + batch_size])
+        batch = np.ascontiguousarray(patterns[first : first + batch_size], np.float32)
         amplitude_BCNN = torch.from_numpy(batch).to(device)
         with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
             patches_BCkk = predict_central(generator, amplitude_BCNN, stitcher.kept)

@@ -1,0 +1,47 @@
+"""Apply a trained network to a scan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from ptycho_mlf.config.cli import config_options, given
+from ptycho_mlf.runs.command import RunCommand
+
+
+def _own(name: str, help: str, **settings: Any) -> Callable[..., Any]:
+    """An option of this command, in both spellings."""
+    spellings = dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}"))
+    return click.option(*spellings, name, help=help, **settings)
+
+
+@click.command(cls=RunCommand, context_settings={"max_content_width": 120})
+@_own("run_id", "Use the network of this run.", default="")
+@_own("model", "Or a logged model: models:/name@alias, runs:/id/model.", default="")
+@_own("checkpoint", "Or weights: Lightning checkpoint, state dict, safetensors; with --architecture.", default="")
+@_own("weights", "Which weights of a run.", type=click.Choice(["best", "last"]), default="best", show_default=True)
+@_own("input", "npz file with `diffraction` and `coords_offsets`; else a test scan is simulated.", default="")
+@_own("device", "Where it runs.", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@_own("output", "Folder for the files; else the run's artifacts, without a run ./reconstruction.", default="")
+@config_options
+def reconstruct(**values: Any) -> None:
+    """Write the stitched object, figures, and scores where the true object is known.
+
+    Without --input the test scan of the network's own settings is simulated; any of them can be given another value, to
+    see how the network does on other data: --object disks, --nphotons 1e5, --geometry-seed 7. --batch-size, --threads
+    and --precision are those of this computation.
+    """
+    own = {"run_id", "model", "checkpoint", "weights", "input", "device", "output"}
+    overrides = {name: value for name, value in given(values).items() if name not in own and value != ""}
+    from rich.console import Console
+
+    from ptycho_mlf.runs.reconstruct import ReconstructRequest, run_reconstruction
+
+    request = ReconstructRequest(overrides=overrides, **{name: values[name] for name in own})
+    run_reconstruction(request, Console())
+
+
+if __name__ == "__main__":
+    reconstruct()

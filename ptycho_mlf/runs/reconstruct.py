@@ -1,0 +1,149 @@
+"""A trained network applied to a scan: the object, figures, and scores where the true object is known."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+
+from ptycho_mlf.config import InputError, RunConfig
+from ptycho_mlf.evaluation.evaluate import evaluate_image
+from ptycho_mlf.simulation import load_or_simulate
+from ptycho_mlf.tracking.existing import attach_files
+from ptycho_mlf.tracking.launch import launch_folder
+from ptycho_mlf.tracking.store import connect
+from ptycho_mlf.training.fit import resolve_accelerator
+from ptycho_mlf.training.threads import cpu_threads
+
+from .activation_source import Subject, of_checkpoint, of_model, of_run
+from .predict import BATCH, reconstruct
+from .reconstruction_files import Reconstruction, check_writable, picture_name, publish, write_reconstruction
+from .reconstruction_progress import ReconstructionProgress
+from .reconstruction_table import print_reconstruction
+from .scan_file import read_scan
+
+_FOLDER = "reconstruction"
+"""Where it goes: in the working folder, and within a run's artifacts."""
+
+
+@dataclass(frozen=True)
+class ReconstructRequest:
+    """What is asked for. Exactly one of `run_id`, `checkpoint` and `model`; empty text means not given."""
+
+    overrides: Mapping[str, str]
+    """Configuration parameters: the architecture of a checkpoint, other data, threads, batch size, precision."""
+    run_id: str = ""
+    checkpoint: str = ""
+    model: str = ""
+    weights: Literal["best", "last"] = "best"
+    """Of a run."""
+    input: str = ""
+    """npz file with the scan; else the test scan of the configuration is simulated."""
+    device: str = "auto"
+    output: str = ""
+
+
+def run_reconstruction(request: ReconstructRequest, console: Console) -> None:
+    """Reconstruct, write object, figures and scores, and print what came of it.
+
+    The files go to the folder `output`, else to the artifacts of the run whose network it is, or of the run that
+    `mlflow run` began for this; without a run to ./reconstruction.
+
+    Raises:
+        InputError: anything asked for that does not exist or does not fit; nothing is written then.
+    """
+    if sum(bool(way) for way in (request.run_id, request.checkpoint, request.model)) != 1:
+        raise InputError("run_id, checkpoint, model: name exactly one of them")
+    run_id = request.run_id or os.environ.get("MLFLOW_RUN_ID", "")
+    folder = None
+    if request.output or not run_id:
+        folder = launch_folder() / (request.output or _FOLDER)
+        check_writable(folder)
+    with tempfile.TemporaryDirectory(prefix="ptycho_mlf-") as scratch:
+        made = _reconstruct(request, Path(scratch))
+        ready = Path(scratch) / "ready"
+        write_reconstruction(made, ready)
+        places: list[str] = []
+        if folder is not None:
+            publish(ready, folder)
+            places.append(str(folder / picture_name(made)))
+        if run_id:
+            connect()
+            # A run has reconstructions of its own; those of other data and weights are kept apart.
+            artifacts = f"{_FOLDER}/{made.label}-{made.scan.content_hash[:8]}"
+            attach_files(run_id, ready, artifacts)
+            places.append(f"run {run_id}: artifacts {artifacts}/{picture_name(made)}")
+    print_reconstruction(made.evaluation, made.label, console)
+    for place in places:
+        console.print(place, soft_wrap=True, highlight=False)
+
+
+def _reconstruct(request: ReconstructRequest, scratch: Path) -> Reconstruction:
+    device = resolve_accelerator(request.device)
+    scan = read_scan(_named(request.input)) if request.input else None
+    subject = _subject(request, scratch, None if scan is None else scan.N)
+    config = subject.config
+    label = request.weights if request.run_id else "model" if request.model else "checkpoint"
+    data = f"input={request.input}" if scan is not None else "the simulated test scan"
+    if scan is None:
+        cache = Path(config.execution.cache_dir) if config.execution.cache_dir else None
+        scan = load_or_simulate(config.data, cache).test
+    if (scan.channels, scan.N) != (config.data.channels, config.data.N):
+        raise InputError(
+            f"{data}: patterns of {scan.channels} x {scan.N} x {scan.N}, "
+            f"but the network takes {config.data.channels} x {config.data.N} x {config.data.N}"
+        )
+    settings = _settings(request, config)
+    began = time.monotonic()
+    with cpu_threads(settings["threads"]), ReconstructionProgress() as progress:
+        image = reconstruct(
+            subject.generator,
+            scan,
+            device,
+            batch_size=settings["batch_size"],
+            precision=settings["precision"],
+            progress=progress,
+        )
+    seconds = time.monotonic() - began
+    source: dict[str, Any] = {
+        "network": subject.source,
+        "input": request.input or "simulated test scan",
+        "content_hash": scan.content_hash,
+        "provenance": dict(scan.provenance),
+        "patterns": scan.grid.rows * scan.grid.columns,
+        "images_in_scan": scan.grid.images,
+        "device": device,
+        "precision": settings["precision"],
+        "seconds": seconds,
+    }
+    evaluation = None if scan.truth is None else evaluate_image(image, scan)
+    return Reconstruction(image, scan, label, evaluation, source)
+
+
+def _settings(request: ReconstructRequest, config: RunConfig) -> dict[str, Any]:
+    """How to compute: as asked for here, not as the training of the network was run."""
+    asked = request.overrides
+    return {
+        "batch_size": config.training.batch_size if "batch_size" in asked else BATCH,
+        "threads": config.execution.threads if "threads" in asked else 0,
+        "precision": config.training.precision if "precision" in asked else "float32",
+    }
+
+
+def _subject(request: ReconstructRequest, scratch: Path, N: int | None) -> Subject:
+    if request.run_id:
+        return of_run(request.run_id, request.weights, request.overrides)
+    if request.model:
+        return of_model(request.model, scratch, request.overrides)
+    return of_checkpoint(_named(request.checkpoint), request.overrides, N)
+
+
+def _named(path: str) -> Path:
+    """A file as the user means it: from where the command was started."""
+    return launch_folder() / Path(path).expanduser()
