@@ -35,6 +35,8 @@ class QueueStorage(RDBStorage):
                 yield
                 return
             with self.engine.begin() as connection:  # The lock ends with the transaction.
+                # A machine that is suspended or cut off in here must not stop all others for hours.
+                connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = '10min'"))
                 connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('ptycho_mlf study'))"))
                 yield
 

@@ -25,7 +25,7 @@ from .recovery import Recovery
 DEFAULT_STORAGE = "sqlite:///optuna.db"
 MISSED_BEATS = 3
 """A worker that missed this many is dead."""
-_LOCK_S = 120
+_LOCK_S = 900
 _BUSY_S = 60
 """How long a writer of an sqlite file waits for the others."""
 _REACHABLE_S = 10

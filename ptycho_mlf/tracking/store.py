@@ -33,7 +33,7 @@ _REACHABLE_S = 5
 """How long a server that is asked whether it is back may take to answer."""
 _FIRST_ANSWER_S = 30
 """The same of the first question: a busy server that has just been started opens its database at that moment."""
-_LOCK_S = 120
+_LOCK_S = 900
 
 _connected: set[str] = set()
 
