@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from ptycho_mlf.config import RunConfig
@@ -23,8 +24,12 @@ def scored_generators(config: RunConfig, result: TrainingResult, checkpoints: Pa
     """The generators to score: best first. `last` alone with score=last, or when no validation was finite."""
     generators: dict[str, nn.Module] = {}
     if config.replication.score == "both" and result.best_epoch is not None:
-        best = copy.deepcopy(result.generator)
-        best.load_state_dict(generator_weights(checkpoints / "best.ckpt"))
+        weights, last = generator_weights(checkpoints / "best.ckpt"), result.generator.state_dict()
+        best = result.generator
+        # Where the last epoch was the best both are one network, which is scored once.
+        if not all(torch.equal(weights[name], tensor) for name, tensor in last.items()):
+            best = copy.deepcopy(best)
+            best.load_state_dict(weights)
         generators["best"] = best
     generators["last"] = result.generator
     return generators
@@ -32,9 +37,9 @@ def scored_generators(config: RunConfig, result: TrainingResult, checkpoints: Pa
 
 def score(generators: dict[str, nn.Module], test: Scan, device: str) -> dict[str, Evaluation]:
     """Predict the test scan with each and evaluate."""
-    return {
-        weights: evaluate_image(reconstruct(generator, test, device), test) for weights, generator in generators.items()
-    }
+    networks = dict.fromkeys(generators.values())
+    found = {network: evaluate_image(reconstruct(network, test, device), test) for network in networks}
+    return {weights: found[generator] for weights, generator in generators.items()}
 
 
 def metrics_for_store(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from .gradient_figures import heatmap_figure, histogram_figure
-from .gradient_statistics import Layer, LayerRows
+from .gradient_figures import histogram_figure
+from .gradient_statistics import Layer
 from .html_page import image, page, pairs, paragraph, section, table
 
 HISTOGRAM_TITLES = {
@@ -44,11 +46,20 @@ _HEADS = (
 
 def gradient_page(
     report: Mapping[str, Any],
-    rows: LayerRows,
+    heatmap: Figure,
+    drawn: Path,
     layers: Sequence[Layer],
     histograms: Mapping[str, tuple[int, NDArray[np.int64]]],
 ) -> str:
-    """HTML of a report; the arguments are those of `gradient_report` and what it made of them."""
+    """HTML of a report.
+
+    Args:
+        report: what `gradient_report` made of the layers and histograms.
+        heatmap: `heatmap_figure` of its rows.
+        drawn: the PNG of it.
+        layers: from input to output.
+        histograms: by name, each with its step.
+    """
     stride, steps = report["gradient_stride"], report["recorded_steps"]
     titled = {HISTOGRAM_TITLES[name]: histograms[name] for name in HISTOGRAM_TITLES if name in histograms}
     return page(
@@ -61,7 +72,7 @@ def gradient_page(
                 else f"{steps} steps, {len(layers)} layers from input to output. Grey: zero; black: not finite."
             ),
             *_dead(report),
-            image(heatmap_figure(rows, layers), "Heatmaps of layers over steps"),
+            image(heatmap, "Heatmaps of layers over steps", drawn=drawn),
             section(
                 "Orders of magnitude", image(histogram_figure(titled, layers), "Histograms of gradients and weights")
             ),

@@ -199,8 +199,9 @@ class GradientMonitor(Instrument):
         report = gradient_report(rows, self._layers, self._stride, histograms)
         _write_json(target / "gradient_report.json", report)
         write_gradient_table(rows, self._layers, target / "gradients.parquet")
-        save_png(heatmap_figure(rows, self._layers), folder / "gradients.png")
-        (target / "gradient_report.html").write_text(gradient_page(report, rows, self._layers, histograms))
+        heatmap, drawn = heatmap_figure(rows, self._layers), folder / "gradients.png"
+        save_png(heatmap, drawn)
+        (target / "gradient_report.html").write_text(gradient_page(report, heatmap, drawn, self._layers, histograms))
 
     def _write_postmortem(
         self, folder: Path, event: Event, rows: LayerRows, histograms: Mapping[str, tuple[int, NDArray[np.int64]]]
