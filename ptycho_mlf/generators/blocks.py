@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, group_norm
 
+from .convolution import Convolution
 from .spectral_conv import Kind, SpectralConv2d
 
 Residual = Literal["zero_gamma", "layerscale"]
@@ -19,7 +20,7 @@ class OperatorBranch(nn.Module):
     def __init__(self, channels: int, modes: int, side: int, kind: Kind) -> None:
         super().__init__()
         self.spectral = SpectralConv2d(channels, channels, modes, side, kind)
-        self.local = nn.Conv2d(channels, channels, 3, padding=1)
+        self.local = Convolution(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply it."""

@@ -6,6 +6,7 @@ from torch import nn
 
 from ..config import ModelConfig
 from .blocks import PtychoBlock
+from .convolution import Convolution
 from .registry import register
 
 _SOURCE = "Li et al., Fourier neural operator for parametric partial differential equations, 2021, arXiv:2010.08895"
@@ -29,7 +30,7 @@ def fno_vanilla(model: ModelConfig, N: int) -> nn.Module:
 def fno(model: ModelConfig, N: int) -> nn.Module:
     """Operator blocks, Conv1x1, then `cnn_blocks` x (Conv3x3 + GELU)."""
     w = model.width
-    refiners = [nn.Sequential(nn.Conv2d(w, w, 3, padding=1), nn.GELU()) for _ in range(model.cnn_blocks)]
+    refiners = [nn.Sequential(Convolution(w, w, 3, padding=1), nn.GELU()) for _ in range(model.cnn_blocks)]
     return nn.Sequential(*_blocks(model, N), nn.Conv2d(w, w, 1), *refiners)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..config import ModelConfig
 from .blocks import PtychoBlock, ResidualBlock, StablePtychoBlock
+from .convolution import Convolution, Doubling
 from .registry import register
 
 Block = Callable[[int, int, int], ResidualBlock]
@@ -23,10 +24,10 @@ class DecoderStage(nn.Module):
 
     def __init__(self, deep_channels: int, channels: int) -> None:
         super().__init__()
-        self.up = nn.ConvTranspose2d(deep_channels, channels, 2, stride=2)
-        self.merge = nn.Conv2d(2 * channels, channels, 3, padding=1)
+        self.up = Doubling(deep_channels, channels)
+        self.merge = Convolution(2 * channels, channels, 3, padding=1)
         self.activation = nn.GELU()
-        self.refine = nn.Conv2d(channels, channels, 3, padding=1)
+        self.refine = Convolution(channels, channels, 3, padding=1)
 
     def forward(self, deep: Tensor, skip: Tensor) -> Tensor:
         """(B, deep, S, S) and the skip (B, c, 2S, 2S) -> (B, c, 2S, 2S)."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import ModelConfig
+from .convolution import Convolution
 from .input_transform import InputTransform, Name
 
 
@@ -15,9 +16,9 @@ class Lifter(nn.Module):
     def __init__(self, channels: int, width: int, transform: Name, activation: type[nn.Module] = nn.GELU) -> None:
         super().__init__()
         self.transform = InputTransform(transform)
-        self.lift = nn.Conv2d(channels, width, 3, padding=1)
+        self.lift = Convolution(channels, width, 3, padding=1)
         self.activation = activation()
-        self.mix = nn.Conv2d(width, width, 3, padding=1)
+        self.mix = Convolution(width, width, 3, padding=1)
 
     def forward(self, x_BCNN: Tensor) -> Tensor:
         """Lift, in channels-last memory: every later layer keeps it, and matrix products over channels want it."""
