@@ -2,8 +2,8 @@
 
     python benchmarks/step.py --threads 1 --threads 2 [--architecture hybrid --N 64 --batch-size 16 --repeats 3]
 
-Every thread count runs in a process of its own. A step costs the difference between a long and a short epoch, so that
-validation and start-up cancel.
+Every thread count runs in a process of its own, with the allocator settings of docs/performance.md. A step costs the
+difference between a long and a short epoch, so that validation and start-up cancel; medians with the extremes.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from statistics import median
 
 import click
+from machine import ALLOCATOR, environment
 
 SHORT, LONG = 5, 25
 """Steps of the two epochs."""
@@ -65,10 +66,14 @@ def measure(threads: int, repeats: int, settings: dict[str, object]) -> dict[str
         cpus.append((long[1] - short[1]) / (LONG - SHORT))
     return {
         "threads": torch.get_num_threads(),
-        "wall_s": [round(x, 4) for x in (min(walls), median(walls), max(walls))],
-        "cpu_s": [round(x, 4) for x in (min(cpus), median(cpus), max(cpus))],
-        "peak_rss_MiB": round(peak / 1024),
+        "wall": _spread(walls),
+        "cpu": _spread(cpus),
+        "peak": round(peak / 1024),
     }
+
+
+def _spread(seconds: list[float]) -> str:
+    return f"{median(seconds):.3f} [{min(seconds):.3f}, {max(seconds):.3f}]"
 
 
 @click.command()
@@ -83,15 +88,17 @@ def main(threads: tuple[int, ...], architecture: str, side: int, batch_size: int
     if child:
         click.echo(json.dumps(measure(threads[0], repeats, settings)))
         return
+    click.echo(f"{architecture}, N={side}, batch {batch_size}; {environment()}\n")
+    click.echo("| threads | wall, s a step | CPU, s a step | peak RSS, MiB |\n|---|---|---|---|")
     for count in threads:
         command = [sys.executable, __file__, "--child", f"--threads={count}", f"--repeats={repeats}"]
         command += [f"--architecture={architecture}", f"--N={side}", f"--batch-size={batch_size}"]
-        environment = {**os.environ, "OMP_NUM_THREADS": str(count)}
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        variables = {**os.environ, **ALLOCATOR, "OMP_NUM_THREADS": str(count)}
+        done = subprocess.run(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         if done.returncode:
             raise SystemExit(f"{' '.join(command)} failed with code {done.returncode}")
         found = json.loads(done.stdout)
-        click.echo(f"{architecture} N={side} batch {batch_size}, {found.pop('threads')} threads: {json.dumps(found)}")
+        click.echo("| {threads} | {wall} | {cpu} | {peak} |".format(**found))
 
 
 if __name__ == "__main__":
