@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,7 +23,7 @@ import torch
 from ptycho_mlf.config import RunConfig
 from ptycho_mlf.tracking.store import connect
 
-from .postgres_server import Postgres, find_binaries, postgres
+from .postgres_server import ATTEMPTS, Postgres, find_binaries, free_port, postgres
 
 TINY = {
     "N": 16,
@@ -119,14 +118,28 @@ class Server:
     """An MLflow server with its own database and artifacts, which can be stopped and started again."""
 
     def __init__(self, folder: Path, backend: str) -> None:
-        self.folder, self._backend = folder, backend
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.folder, self._backend, self._log = folder, backend, folder / "log.txt"
+        self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
     def start(self) -> None:
+        """On a port of its own; again on the same one, for those who know it."""
+        if self.port:
+            assert self._start(), self._log.read_text()
+            return
+        for _ in range(ATTEMPTS):
+            self.port = free_port()
+            if self._start():
+                return
+            assert "address already in use" in self._log.read_text(), self._log.read_text()
+        raise AssertionError(self._log.read_text())
+
+    def _start(self) -> bool:
+        """Whether it is up; else it has ended."""
         options = {
             "--backend-store-uri": self._backend,
             "--artifacts-destination": str(self.folder / "artifacts"),
@@ -136,16 +149,17 @@ class Server:
         }
         command = [sys.executable, "-m", "mlflow", "server", *(word for pair in options.items() for word in pair)]
         quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-        with open(self.folder / "log.txt", "ab") as log:
+        with open(self._log, "ab") as log:
             self.process = subprocess.Popen(
                 command, env={**os.environ, **quiet}, stdout=log, stderr=log, cwd=self.folder, start_new_session=True
             )
-        for _ in range(600):
+        for _ in range(6000):
+            if self.process.poll() is not None:
+                return False
             if self._healthy():
-                return
-            assert self.process.poll() is None, (self.folder / "log.txt").read_text()
+                return True
             threading.Event().wait(0.1)
-        raise AssertionError("the server did not start in a minute")
+        raise AssertionError("the server did not start in ten minutes")
 
     def stop(self) -> None:
         if self.process is not None:

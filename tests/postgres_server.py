@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import random
 import shutil
 import socket
 import subprocess
@@ -16,6 +17,19 @@ from psycopg import sql
 
 UNPRIVILEGED = ("postgres", "nobody")
 """Whom the server runs as where the tests run as root, which it refuses."""
+
+
+ATTEMPTS = 10
+"""Ports that are tried: another process may take one between our look and the server's start."""
+
+
+def free_port() -> int:
+    """One that nobody listens on, below those that systems give to outgoing connections."""
+    while True:
+        port = random.SystemRandom().randrange(15_000, 30_000)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return port
 
 
 def find_binaries() -> Path | None:
@@ -52,20 +66,24 @@ def postgres(binaries: Path, folder: Path) -> Iterator[Postgres]:
     data = folder / "data"
     arguments = ["-D", str(data), "-U", "lab", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
     subprocess.run([binaries / "initdb", *arguments], check=True, user=user, cwd="/", stdout=subprocess.DEVNULL)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     settings = {
         "listen_addresses": "127.0.0.1",
-        "port": port,
         "unix_socket_directories": "",
         "fsync": "off",
         "full_page_writes": "off",
         "synchronous_commit": "off",
     }
-    options = " ".join(f"-c {name}='{value}'" for name, value in settings.items())
-    control = [binaries / "pg_ctl", "-D", str(data), "-w", "-l", str(folder / "log.txt")]
-    subprocess.run([*control, "-o", options, "start"], check=True, user=user, cwd="/", stdout=subprocess.DEVNULL)
+    log = folder / "log.txt"
+    control = [binaries / "pg_ctl", "-D", str(data), "-w", "-t", "600", "-l", str(log)]
+    for _ in range(ATTEMPTS):
+        port = free_port()
+        options = " ".join(f"-c {name}='{value}'" for name, value in {**settings, "port": port}.items())
+        started = subprocess.run([*control, "-o", options, "start"], user=user, cwd="/", stdout=subprocess.DEVNULL)
+        if started.returncode == 0:
+            break
+        assert "Address already in use" in log.read_text(), log.read_text()
+    else:
+        raise AssertionError(log.read_text())
     try:
         yield Postgres(port)
     finally:

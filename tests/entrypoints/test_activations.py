@@ -30,7 +30,7 @@ def files(folder: Path) -> Path:
 
 def run(words: list[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     variables = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
-    return subprocess.run(words, cwd=folder, env=variables, capture_output=True, text=True, timeout=300)
+    return subprocess.run(words, cwd=folder, env=variables, capture_output=True, text=True, timeout=600)
 
 
 def test_the_direct_call(files: Path):

@@ -26,7 +26,7 @@ def test_the_notebook_draws_the_runs_of_a_store(
     assert run_stage_a(tiny(optimizer="sgd", learning_rate=1e6), arm="broken").verdict.name == "nonfinite"
 
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert not [output["text"] for output in outputs if output.get("name") == "stderr"], "warnings go there"
     shown: list[dict[str, Any]] = [output["data"] for output in outputs if "data" in output]

@@ -101,7 +101,7 @@ def test_mlflow_run(store: Path, dataset_cache: Path):
         words += [word for name, value in given.items() for word in ("-P", f"{name}={value}")]
         variables = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         variables["MLFLOW_TRACKING_URI"] = f"sqlite:///{store}/mlflow.db"
-        return subprocess.run(words, cwd=store, env=variables, capture_output=True, text=True, timeout=300)
+        return subprocess.run(words, cwd=store, env=variables, capture_output=True, text=True, timeout=600)
 
     done = call(widths="2,4")
     assert done.returncode == 0, done.stderr

@@ -259,7 +259,7 @@ def test_running_out_of_memory_is_a_finished_run_with_a_verdict(store: Path, tin
     """A real failure of torch's allocator: the batch needs more than the operating system still gives."""
     config = tiny(architecture="fno_vanilla", fno_blocks=1, width=32, batch_size=72, N=32, size=96, epochs=9)
     child = python(OUT_OF_MEMORY % config.flat())
-    output, errors = child.communicate(timeout=120)
+    output, errors = child.communicate(timeout=600)
     assert child.returncode == 0, errors
     assert "DefaultCPUAllocator" in errors
     run = MlflowClient().get_run(output.split()[-1])

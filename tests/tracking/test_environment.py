@@ -21,7 +21,7 @@ def tags_at(python: Callable[..., Popen[str]]) -> Callable[[Path], dict[str, str
     """Environment tags of a process that uses the copy of the package in a folder."""
 
     def ask(where: Path) -> dict[str, str]:
-        out, errors = python(TAGS, PYTHONPATH=str(where)).communicate(timeout=60)
+        out, errors = python(TAGS, PYTHONPATH=str(where)).communicate(timeout=600)
         assert not errors
         return json.loads(out)
 
@@ -55,7 +55,7 @@ def test_commit_and_dirty_flag_of_the_checkout_only(folder: Path, tags_at: Calla
 def test_process_and_versions(python: Callable[..., Popen[str]]):
     before = time.time()
     child = python(TAGS)
-    out, _ = child.communicate(timeout=60)
+    out, _ = child.communicate(timeout=600)
     tags = json.loads(out)
     assert (tags["host"], tags["pid"]) == (socket.gethostname(), str(child.pid))
     assert before - 2 < float(tags["pid_created"]) < time.time() + 2, "the clock ticks and boots in whole seconds"

@@ -22,7 +22,7 @@ INSERT = """
 
 
 def wait_for_lock(connection: psycopg.Connection) -> None:
-    for _ in range(600):
+    for _ in range(12000):
         [waiting] = connection.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone() or (0,)
         if waiting:
             return

@@ -39,7 +39,7 @@ def test_real_processes_end_killed(store: Path, python: Callable[..., Popen[str]
         for signum in signals:
             children[name].send_signal(signum)
             threading.Event().wait(0.005)
-    errors = {name: child.communicate(timeout=60)[1] for name, child in children.items()}
+    errors = {name: child.communicate(timeout=600)[1] for name, child in children.items()}
     assert (children["SIGTERM"].returncode, children["SIGINT"].returncode) == (143, 130), errors
     assert (errors["SIGTERM"], errors["SIGINT"]) == ("", "")
     for name, run_id in runs.items():
