@@ -1,7 +1,9 @@
+import gc
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from ptycho_mlf.config import InputError
 from ptycho_mlf.tracking import queries
@@ -42,6 +44,18 @@ def test_runs_of_ours_oldest_first_over_pages(study: list[str], monkeypatch: pyt
     assert (last.name, last.status, last.params, last.parent) == ("child2", "FINISHED", {"seed": "2"}, study[0])
     assert (last.metrics, last.tags["fingerprint"]) == ({"val/skill": 1.0}, "f")
     assert last.start_time == pytest.approx(MlflowClient().get_run(last.run_id).info.start_time / 1000)
+
+
+def test_the_garbage_collector_is_as_before_after_a_question(study: list[str]):
+    for wanted in (True, False):
+        (gc.enable if wanted else gc.disable)()
+        try:
+            assert len(find_runs()) == len(study)
+            with pytest.raises(MlflowException):
+                list(queries.search([experiment()], "no filter"))
+            assert gc.isenabled() is wanted
+        finally:
+            gc.enable()
 
 
 def test_selections(study: list[str]):
