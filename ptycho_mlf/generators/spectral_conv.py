@@ -6,13 +6,14 @@ Y(ky, kx)[o] = sum_c X(ky, kx)[c] W[c, o, ky, kx] with X = rfft2(x) and y = irff
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from .dft import complex_forward, complex_inverse, real_forward, real_inverse
-from .spectral_layer import SpectralLayer, apply_matrix, mix_channels
+from .spectral_layer import SpectralLayer, apply_matrix, linear_map, mix_channels
 
 Kind = Literal["two_sided", "one_sided"]
 
@@ -79,20 +80,40 @@ class SpectralConv2d(SpectralLayer):
 
     def filter(self, x_BCHW: Tensor) -> Tensor:
         """Two matrix products in, one product per mode, two matrix products out; channels stay innermost."""
-        B, C, H, W = x_BCHW.shape
+        H, W = x_BCHW.shape[2:]
         if (H, W) != (self.H, self.W):
             raise ValueError(f"image {H} x {W} px: this spectral layer was built for {self.H} x {self.W}")
-        R, K, D = len(self.rows), self.columns, self.weight.shape[2]
-        x = x_BCHW.permute(0, 2, 3, 1).reshape(B * H, W, C)
-        x = apply_matrix(self.forward_columns, x).view(B, H * 2, K * C)
-        x = apply_matrix(self.forward_rows, x).view(B * 2, R * K, C)
-        y_KBD = mix_channels(x.transpose(0, 1), self._reachable_weight())
-        y = torch.view_as_real(y_KBD).permute(1, 3, 0, 2).reshape(B, 2 * R, K * D)
-        y = apply_matrix(self.inverse_rows, y).view(B * H, 2 * K, D)
-        y = apply_matrix(self.inverse_columns, y).view(B, H, W, D)
-        return y.permute(0, 3, 1, 2)
+        columns, rows = self.forward_columns, self.forward_rows
+        back_rows, back_columns = self.inverse_rows, self.inverse_columns
+        X_KBC = linear_map(
+            x_BCHW.permute(0, 2, 3, 1),
+            partial(to_spectrum, columns=columns, rows=rows),
+            partial(to_image, rows=rows.T, columns=columns.T),
+        )
+        y_BHWD = linear_map(
+            mix_channels(X_KBC, self._reachable_weight()),
+            partial(to_image, rows=back_rows, columns=back_columns),
+            partial(to_spectrum, columns=back_columns.T, rows=back_rows.T),
+        )
+        return y_BHWD.permute(0, 3, 1, 2)
 
     def _reachable_weight(self) -> Tensor:
         if self.grid == (len(self.rows), self.columns):
             return self.weight
         return self.weight.unflatten(0, self.grid)[: len(self.rows), : self.columns].flatten(0, 1)
+
+
+def to_spectrum(x_BHWC: Tensor, columns: Tensor, rows: Tensor) -> Tensor:
+    """Real (B, H, W, C) -> complex (R K, B, C): columns (ri K, W), then rows (ri R, H ri)."""
+    B, H, W, C = x_BHWC.shape
+    x = apply_matrix(columns, x_BHWC.reshape(B * H, W, C)).view(B, rows.shape[1], -1)
+    real_BMC, imag_BMC = apply_matrix(rows, x).view(B, 2, -1, C).unbind(1)
+    return torch.complex(real_BMC, imag_BMC).transpose(0, 1)
+
+
+def to_image(Y_MBD: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Complex (R K, B, D) -> real (B, H, W, D): rows (H ri, ri R), then columns (W, ri K)."""
+    _, B, D = Y_MBD.shape
+    y = torch.view_as_real(Y_MBD.resolve_conj()).permute(1, 3, 0, 2).reshape(B, rows.shape[1], -1)
+    y = apply_matrix(rows, y).view(-1, columns.shape[1], D)
+    return apply_matrix(columns, y).view(B, -1, columns.shape[0], D)

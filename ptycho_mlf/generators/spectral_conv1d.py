@@ -6,13 +6,14 @@ its information in the non-negative frequencies, so there is no one-sided varian
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from .dft import real_forward, real_inverse
-from .spectral_layer import SpectralLayer, apply_matrix, mix_channels
+from .spectral_layer import SpectralLayer, apply_matrix, linear_map, mix_channels
 
 
 class SpectralConv1d(SpectralLayer):
@@ -56,13 +57,31 @@ class SpectralConv1d(SpectralLayer):
     def filter(self, x_BCHW: Tensor) -> Tensor:
         """The other axis of the image rides along as part of the batch (x) or of the channels (y)."""
         B, C, H, W = x_BCHW.shape
-        K, D = self.modes, self.weight.shape[2]
         if (H if self.axis == "y" else W) != self.side:
             raise ValueError(f"image {H} x {W} px: this spectral layer was built for {self.side} along {self.axis}")
         batch, riding = (B, W) if self.axis == "y" else (B * H, 1)
-        x = x_BCHW.permute(0, 2, 3, 1).reshape(batch, self.side, riding * C)
-        x = apply_matrix(self.forward_matrix, x).view(batch, 2, K, riding, C)
-        y_KMD = mix_channels(x.permute(2, 0, 3, 1, 4).reshape(K, batch * riding * 2, C), self.weight)
-        y = torch.view_as_real(y_KMD).view(K, batch, riding, D, 2).permute(1, 4, 0, 2, 3)
-        y = apply_matrix(self.inverse_matrix, y.reshape(batch, 2 * K, riding * D)).view(B, H, W, D)
-        return y.permute(0, 3, 1, 2)
+        there, back = self.forward_matrix, self.inverse_matrix
+        X_KMC = linear_map(
+            x_BCHW.permute(0, 2, 3, 1).reshape(batch, self.side, riding * C),
+            partial(to_spectrum, matrix=there, riding=riding),
+            partial(to_samples, matrix=there.T, riding=riding),
+        )
+        y = linear_map(
+            mix_channels(X_KMC, self.weight),
+            partial(to_samples, matrix=back, riding=riding),
+            partial(to_spectrum, matrix=back.T, riding=riding),
+        )
+        return y.view(B, H, W, -1).permute(0, 3, 1, 2)
+
+
+def to_spectrum(x_BSC: Tensor, matrix: Tensor, riding: int) -> Tensor:
+    """Real (B, S, riding C) -> complex (K, B riding, C) by a matrix (ri K, S)."""
+    K = matrix.shape[0] // 2
+    real, imag = apply_matrix(matrix, x_BSC).view(x_BSC.shape[0], 2, K, riding, -1).unbind(1)
+    return torch.complex(real, imag).transpose(0, 1).flatten(1, 2)
+
+
+def to_samples(Y_KMD: Tensor, matrix: Tensor, riding: int) -> Tensor:
+    """Complex (K, B riding, D) -> real (B, S, riding D) by a matrix (S, ri K)."""
+    y = torch.view_as_real(Y_KMD.resolve_conj()).unflatten(1, (-1, riding)).permute(1, 4, 0, 2, 3)
+    return apply_matrix(matrix, y.flatten(3).flatten(1, 2))

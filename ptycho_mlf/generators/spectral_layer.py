@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import Function
+
+Transform = Callable[[Tensor], Tensor]
+"""A linear map of tensors."""
 
 
 class SpectralLayer(nn.Module, ABC):
@@ -65,24 +69,72 @@ class SpectralLayer(nn.Module, ABC):
         """`forward` in the precision of the weight."""
 
 
-def mix_channels(spectrum_KMC: Tensor, weight_KCD2: Tensor) -> Tensor:
-    """Multiply every mode by its complex matrix.
+def linear_map(x: Tensor, transform: Transform, adjoint: Transform) -> Tensor:
+    """`transform(x)`, with `adjoint` as its derivative in the backward pass and the reverse in the pass after that.
 
-    Args:
-        spectrum_KMC: real (K, M, Cin), M rows of which consecutive pairs are (re, im).
-        weight_KCD2: real (K, Cin, Cout, 2), last axis (re, im).
-
-    Returns:
-        complex (K, M / 2, Cout).
+    Nothing is recorded inside either, so that both are free to write where it costs least.
     """
-    K, M, C = spectrum_KMC.shape
-    # Real and imaginary rows go through one real product with the interleaved weight: no conjugate copy of the
-    # weight is made in the backward pass, as a complex product would.
-    product = torch.bmm(spectrum_KMC, weight_KCD2.reshape(K, C, -1)).view(K, M // 2, 2, -1, 2)
-    by_real_KMD, by_imag_KMD = torch.view_as_complex(product).unbind(2)
-    return torch.add(by_real_KMD, by_imag_KMD, alpha=1j)
+    return cast(Tensor, _LinearMap.apply(x, transform, adjoint))
+
+
+def mix_channels(X_KBC: Tensor, weight_KCD2: Tensor) -> Tensor:
+    """Multiply every mode by its complex matrix: complex (K, B, Cin) -> complex (K, B, Cout)."""
+    return cast(Tensor, _MixChannels.apply(X_KBC, torch.view_as_complex(weight_KCD2.contiguous())))
 
 
 def apply_matrix(matrix_PQ: Tensor, x_BQC: Tensor) -> Tensor:
     """One matrix for every element of a batch: (P, Q), (B, Q, C) -> (B, P, C)."""
+    if by_convolution(matrix_PQ, x_BQC):
+        return torch.conv2d(x_BQC[:, None], matrix_PQ[:, None, :, None]).squeeze(2)
     return torch.bmm(matrix_PQ.expand(x_BQC.shape[0], -1, -1), x_BQC)
+
+
+def by_convolution(matrix_PQ: Tensor, x_BQC: Tensor) -> bool:
+    """Whether `apply_matrix` is a convolution: one input channel, a kernel that covers Q, P output channels.
+
+    The same sums, but on the CPU oneDNN computes convolutions with the widest vectors of the machine, which MKL's
+    batched products do not use everywhere. Measured to pay where the vectors of 16 output channels are at least three
+    quarters full, the work outweighs the call, and MKL is slow: at narrow products (C <= 64), and at matrices larger
+    than 32 x 32 up to C = 1024.
+    """
+    P, Q = matrix_PQ.shape
+    C = x_BQC.shape[2]
+    single_on_cpu = x_BQC.device.type == "cpu" and x_BQC.dtype == torch.float32
+    full = P / math.ceil(P / 16) >= 12
+    large = x_BQC.numel() * P >= 2**24
+    return single_on_cpu and full and large and (C <= 64 or (C <= 1024 and P * Q > 32 * 32))
+
+
+class _LinearMap(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, transform: Transform, adjoint: Transform) -> Tensor:
+        ctx.adjoint, ctx.transform = adjoint, transform
+        return transform(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
+        (y_bar,) = grad_outputs
+        # A second derivative may be taken under autocast, which `forward` turned off for itself alone.
+        with torch.autocast(y_bar.device.type, enabled=False):
+            return linear_map(y_bar, ctx.adjoint, ctx.transform), None, None
+
+
+class _MixChannels(Function):
+    """torch.bmm of complex matrices. Its own backward pass would copy the conjugate weight, much larger than the rest.
+
+    The backward pass is made of differentiable operations, and so can be differentiated in turn.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, X_KBC: Tensor, weight_KCD: Tensor) -> Tensor:
+        ctx.save_for_backward(X_KBC, weight_KCD)
+        return torch.bmm(X_KBC, weight_KCD)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        (Y_bar_KBD,) = grad_outputs
+        X_KBC, weight_KCD = ctx.saved_tensors
+        needs_X, needs_weight = ctx.needs_input_grad
+        X_bar = torch.bmm(Y_bar_KBD.conj(), weight_KCD.mT).conj() if needs_X else None
+        weight_bar = torch.bmm(X_KBC.mH, Y_bar_KBD) if needs_weight else None
+        return X_bar, weight_bar
