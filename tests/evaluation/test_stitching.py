@@ -107,3 +107,12 @@ def test_what_was_not_put_is_undefined(make_scan):
     stitcher.put(4, np.ones((1, 1, 6, 6), np.complex64))
     expected = np.kron([[np.nan] * 3, [np.nan, 1, np.nan]], np.ones((6, 6)))
     np.testing.assert_array_equal(stitcher.image, expected)
+
+
+@pytest.mark.parametrize("stride", [5, 10, 14])
+def test_patches_of_a_group_that_disagree_are_averaged_as_whole_patches_are(make_scan, noisy, stride):
+    scan = make_scan(N=16, gridsize=2, stride=stride, rows=2, columns=3)
+    patches, tile = noisy(scan, sigma=1), centre_tile(scan)
+    windows = reassemble(patches, scan.corners_nC2[0] - scan.corners_nC2[0].min(axis=0), 20)[:, tile, tile]
+    expected = np.block([[windows[3 * row + column] for column in range(3)] for row in range(2)])
+    np.testing.assert_array_equal(stitch(patches, scan), expected)
