@@ -22,7 +22,7 @@ from .heads import Head
 from .hybrid import Hybrid
 from .lifter import Lifter
 
-_CACHE_BYTES = 2**21
+_CACHE_BYTES = 2**22
 """Size of the features of full resolution that are computed at a time."""
 
 
