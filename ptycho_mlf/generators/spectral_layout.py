@@ -1,4 +1,9 @@
-"""Spectral weights in the complex layout of older checkpoints, and back."""
+"""Spectral weights in the complex layout of older checkpoints, and back.
+
+The older layout is one complex parameter (Cin, Cout, ky, kx), as in most Fourier neural operators. Along ky and kx it
+holds the modes in the order of this layer's grid: `one_sided` modes x modes with ky = 0..modes-1; `two_sided` the rows
+ky = 0..modes-1 and then H-modes..H-1, or all rows of the image once, by the columns that the image has.
+"""
 
 from __future__ import annotations
 
