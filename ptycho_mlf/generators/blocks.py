@@ -6,9 +6,10 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, group_norm
+from torch.nn.functional import gelu
 
 from .convolution import Convolution
+from .instance_norm import instance_norm
 from .spectral_conv import Kind, SpectralConv2d
 
 Residual = Literal["zero_gamma", "layerscale"]
@@ -56,8 +57,7 @@ class StableBranch(nn.Module):
         gain, offset = self.gamma, self.beta
         if self.layerscale is not None:
             gain, offset = self.layerscale * gain, self.layerscale * offset
-        # One group per channel is an instance norm, and unlike torch's own it keeps channels-last memory.
-        return group_norm(self.operator(x), x.shape[1], gain, offset, self.eps)
+        return instance_norm(self.operator(x), gain, offset, self.eps)
 
 
 class ResidualBlock(nn.Module):
