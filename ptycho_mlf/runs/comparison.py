@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
-from ptycho_mlf.telemetry.verdict import SURVIVORS
+from ptycho_mlf.telemetry.verdict_names import SURVIVORS
 from ptycho_mlf.tracking.queries import RunSummary, find_runs
 from ptycho_mlf.tracking.reaper import reap
 
@@ -90,16 +89,30 @@ def print_comparison(found: Comparison, console: Console) -> None:
         return
     if found.unranked:
         console.print(found.unranked, style="bold", soft_wrap=True)
-    table = Table(box=None, header_style="bold", pad_edge=False)
     numbers = [heading for heading, _ in COLUMNS.values()]
-    for heading in ("#", "arm", "seed", "verdict", *numbers, "data", "run"):
-        table.add_column(heading, justify="right" if heading in ("#", *numbers) else "left", no_wrap=True)
+    columns = [[heading] for heading in ("#", "arm", "seed", "verdict", *numbers, "data", "run")]
     for row in found.rows:
-        verdict = row.verdict or row.status.lower()
-        cells = [_text(row.values[field]) for field in COLUMNS]
         place = "" if row.rank is None else str(row.rank)
-        table.add_row(place, row.arm, row.seed, verdict, *cells, row.dataset_hash[:6], row.run_id[:8])
-    console.print(table)
+        cells = [place, row.arm, row.seed, row.verdict or row.status.lower()]
+        cells += [*(_text(row.values[field]) for field in COLUMNS), row.dataset_hash[:6], row.run_id[:8]]
+        for column, cell in zip(columns, cells, strict=True):
+            column.append(cell)
+    first, second, *lines = _lines(columns, {"#", *numbers})
+    console.print(f"{first}\n{second}", style="bold", markup=False, highlight=False, soft_wrap=True)
+    console.out("\n".join(lines), highlight=False)
+
+
+def _lines(columns: Sequence[Sequence[str]], right: Set[str]) -> list[str]:
+    """Columns of a heading of one or two lines, and cells, side by side; by hand, since hundreds of rows take rich's
+    tables half a second.
+    """
+    aligned: list[list[str]] = []
+    for heading, *cells in columns:
+        top, _, bottom = heading.rpartition("\n")
+        texts = [top, bottom, *cells]
+        width = max(map(len, texts))
+        aligned.append([text.rjust(width) if heading in right else text.ljust(width) for text in texts])
+    return ["  ".join(line).rstrip() for line in zip(*aligned, strict=True)]
 
 
 def table_console() -> Console:

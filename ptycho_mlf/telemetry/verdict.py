@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,36 +12,9 @@ from .course import Course
 from .end_state import FLOOR_SHARE, bound, end_state
 from .hint import hint
 from .skill import loss_skill
+from .verdict_names import CRASHES, SURVIVORS, VerdictName
 from .verdict_onset import Trigger, onset, smoothed, trigger
 from .verdict_sentence import sentence
-
-VerdictName = Literal[
-    "oom",
-    "nonfinite",
-    "diverged",
-    "saturated_head",
-    "flat_amplitude",
-    "input_independent",
-    "flat_phase",
-    "lost",
-    "dead_layer",
-    "stagnated",
-    "spike",
-    "healthy",
-]
-CRASHES: frozenset[str] = frozenset(
-    {
-        "nonfinite",
-        "diverged",
-        "saturated_head",
-        "flat_amplitude",
-        "input_independent",
-        "flat_phase",
-        "lost",
-        "dead_layer",
-    }
-)
-SURVIVORS: frozenset[str] = frozenset({"healthy", "spike"})
 
 WORSE_THAN_ZERO = 1.0
 """The validation loss of predicting nothing at all."""

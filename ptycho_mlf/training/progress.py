@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from ptycho_mlf.telemetry.trace import Rows
-from ptycho_mlf.telemetry.verdict import VerdictName
+from ptycho_mlf.telemetry.verdict_names import VerdictName
 
 _ANNOUNCE_AFTER = 5
 """Steps after which the duration is estimated; the first one is slow."""

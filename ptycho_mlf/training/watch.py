@@ -8,7 +8,8 @@ from ptycho_mlf.config import RunConfig
 from ptycho_mlf.telemetry.course import Course
 from ptycho_mlf.telemetry.signals import References, Signals
 from ptycho_mlf.telemetry.trace import Rows
-from ptycho_mlf.telemetry.verdict import VerdictName, is_final, running_verdict
+from ptycho_mlf.telemetry.verdict import is_final, running_verdict
+from ptycho_mlf.telemetry.verdict_names import VerdictName
 
 
 class Watch:

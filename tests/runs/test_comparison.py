@@ -45,6 +45,18 @@ def test_runs_are_ranked_by_validation_skill_and_crashes_come_last():
     assert "running" in table
 
 
+def test_the_table_is_aligned_and_takes_names_as_they_are():
+    skills, best, *rows = printed(comparison([run("a[bold]", 0.25), run("an arm of a long name", 0.5)])).splitlines()
+    assert len(rows) == 2
+    starts = {best.index("arm"), rows[0].index("an arm of"), rows[1].index("a[bold]")}
+    ends = {
+        skills.index("skill") + len("skill"),
+        rows[0].index("0.5") + len("0.5"),
+        rows[1].index("0.25") + len("0.25"),
+    }
+    assert (len(starts), len(ends)) == (1, 1), "words to the left, numbers to the right"
+
+
 def test_runs_on_different_data_are_not_ranked_and_the_first_line_says_so():
     found = comparison([run("one", 0.3), run("two", 0.8, data="bbbb")])
     assert [row.rank for row in found.rows] == [None, None]

@@ -17,7 +17,8 @@ import pytest
 from ptycho_mlf.telemetry.course import Course
 from ptycho_mlf.telemetry.signals import References, Signals
 from ptycho_mlf.telemetry.trace import Rows
-from ptycho_mlf.telemetry.verdict import VerdictName, judge
+from ptycho_mlf.telemetry.verdict import judge
+from ptycho_mlf.telemetry.verdict_names import VerdictName
 
 TRACES = Path(__file__).parent / "traces"
 

@@ -11,7 +11,8 @@ import pytest
 from ptycho_mlf.telemetry.course import Course
 from ptycho_mlf.telemetry.signals import References, Signals
 from ptycho_mlf.telemetry.trace import COLUMNS, Rows
-from ptycho_mlf.telemetry.verdict import VerdictName, is_final, judge, running_verdict
+from ptycho_mlf.telemetry.verdict import is_final, judge, running_verdict
+from ptycho_mlf.telemetry.verdict_names import VerdictName
 
 TRUTH = References(floor=0.2, spatial=0.2, cross_pattern=0.15, phase=0.1)
 GOOD = Signals(0, 0.05, 0.19, 0.14, 0.09, None, {"body.decoder.0": 0.1})

@@ -9,7 +9,7 @@ from functools import cache
 from html import escape
 from importlib.resources import files
 
-from ptycho_mlf.telemetry.verdict import CRASHES, SURVIVORS
+from ptycho_mlf.telemetry.verdict_names import CRASHES, SURVIVORS
 
 from .data import StudyData
 from .estimates import Estimates

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from ptycho_mlf.telemetry.verdict import VerdictName
+from ptycho_mlf.telemetry.verdict_names import VerdictName
 
 from ..statistics.proportion import Proportion
 from ..statistics.survival import SurvivalCurve
