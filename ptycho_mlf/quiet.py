@@ -14,6 +14,7 @@ _KNOWN: tuple[tuple[str, type[Warning]], ...] = (
     (".*LeafSpec", FutureWarning),
     # Optuna's heartbeat, retry and TPE groups, which tests hold; and our own workers give the signs of life.
     (".*is experimental \\(supported from", Warning),
+    ("Argument .* is an experimental feature", Warning),
     ("Heartbeat of storage is supposed to be used", Warning),
     # MLflow meets type hints of its own code, and advises an input example, which at full size is megabytes of text.
     (".*Any type hint is inferred as AnyType", Warning),

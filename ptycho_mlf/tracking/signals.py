@@ -48,7 +48,7 @@ class Relay:
         try:
             yield
         finally:
-            _state.relay = None
+            _state.relay = _state.received = None
 
 
 class _State(threading.local):
