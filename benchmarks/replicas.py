@@ -35,13 +35,7 @@ QUICKSTART = {"N": 32, "train_patterns": 480, "fno_blocks": 3, "width": 16, "mod
 CASES: dict[str, dict[str, Any]] = {"tiny": TINY, "quickstart": QUICKSTART}
 LAYOUTS = ((1, 1), (1, 2), (2, 1), (1, 4), (4, 1))
 """Processes, replicas in each."""
-ENVIRONMENT = {
-    **{f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS")},
-    "OMP_WAIT_POLICY": "PASSIVE",
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": str(8 << 30),
-    "MALLOC_TOP_PAD_": str(256 << 20),
-}
+ENVIRONMENT = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS")}
 
 
 @click.command()
@@ -170,6 +164,10 @@ def new_study(url: str, runs: int) -> Any:
 
 def serve(replicas: int, settings: dict[str, Any]) -> None:
     """Work on every study that is named on stdin, with so many trainings at once."""
+    from ptycho_mlf.runs.process_setup import prepare_process
+
+    prepare_process()
+
     import optuna
 
     from ptycho_mlf.config.study import StudyConfig
