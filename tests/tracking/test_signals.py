@@ -204,9 +204,19 @@ def test_a_relay_brings_a_signal_to_a_thread_at_its_next_safe_place():
 
 
 def test_the_holds_of_a_thread_hold_nothing_in_another():
-    with ThreadPoolExecutor(1) as pool:
-        held = hold()
-        pool.submit(held.__enter__).result()
-        with pytest.raises(Terminated), terminating():
+    def hold_there() -> None:
+        with hold():
+            holding.set()
+            left.wait(60)
+
+    def work() -> None:
+        with terminating():
+            thread.start()
+            holding.wait(60)
             send(signal.SIGTERM)
-        pool.submit(held.__exit__, None, None, None).result()
+
+    holding, left, thread = threading.Event(), threading.Event(), threading.Thread(target=hold_there)
+    with pytest.raises(Terminated):
+        work()
+    left.set()
+    thread.join()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
+from functools import partial
 
 import lightning as L
 import pytest
@@ -48,8 +49,8 @@ def fit(module: Line) -> None:
 
 
 def test_loaders_are_asked_for_one_training_after_the_other():
-    modules = [Line(threading.Barrier(2)) for _ in range(1)]
-    modules.append(Line(modules[0].meeting))
+    meeting = threading.Barrier(2)
+    modules = [Line(meeting), Line(meeting)]
     with quiet():
         fit(Line(threading.Barrier(1)))  # Lightning's own first time: what a class lacked is its parent's from then on.
         before = methods()
@@ -68,14 +69,15 @@ def test_a_start_that_fails_lets_the_next_one_begin():
         def train_dataloader(self) -> DataLoader[torch.Tensor]:
             raise ZeroDivisionError
 
-    def start() -> None:
+    def fail() -> None:
         with pytest.raises(ZeroDivisionError):
             fit(Broken(threading.Barrier(1)))
 
+    module = Line(threading.Barrier(1))
     with quiet():
-        thread = threading.Thread(target=start)  # Another one: a lock that it kept would never be given back.
-        thread.start()
-        thread.join()
-        module = Line(threading.Barrier(1))
-        fit(module)
+        # Threads of their own: what one keeps the other would wait for.
+        for work in (fail, partial(fit, module)):
+            thread = threading.Thread(target=work, daemon=True)
+            thread.start()
+            thread.join(120)
     assert module.met
