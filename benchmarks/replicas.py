@@ -33,18 +33,21 @@ COMMON = {"accelerator": "cpu", "keep": "evidence", "picture_epochs": 0, "gradie
 TINY = {"N": 16, "size": 64, "outer_offset_train": 12, "fno_blocks": 2, "width": 4, "modes": 4, "epochs": 4}
 QUICKSTART = {"N": 32, "train_patterns": 480, "fno_blocks": 3, "width": 16, "modes": 8, "epochs": 1}
 CASES: dict[str, dict[str, Any]] = {"tiny": TINY, "quickstart": QUICKSTART}
-LAYOUTS = ((1, 1), (1, 2), (2, 1), (1, 4), (4, 1))
-"""Processes, replicas in each."""
+LAYOUTS = ("1x1", "1x2", "2x1", "1x4", "4x1")
+"""Processes x replicas in each."""
 ENVIRONMENT = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS")}
 
 
 @click.command()
 @click.option("--case", type=click.Choice(list(CASES)), multiple=True, default=tuple(CASES))
+@click.option("--layout", type=click.Choice(LAYOUTS), multiple=True, default=LAYOUTS)
 @click.option("--rounds", default=3)
 @click.option("--runs", default=8, help="Trainings of a layout in a round.")
 @click.option("--part", default=0, hidden=True)
 @click.argument("changes", nargs=-1)
-def main(case: tuple[str, ...], rounds: int, runs: int, part: int, changes: tuple[str, ...]) -> None:
+def main(
+    case: tuple[str, ...], layout: tuple[str, ...], rounds: int, runs: int, part: int, changes: tuple[str, ...]
+) -> None:
     if part:
         serve(part, json.loads(changes[0]))
         return
@@ -53,18 +56,19 @@ def main(case: tuple[str, ...], rounds: int, runs: int, part: int, changes: tupl
     print(f"torch {version('torch')}, load {os.getloadavg()[0]:.1f}")
     for name in case:
         with tempfile.TemporaryDirectory() as folder:
-            compare(name, {**COMMON, **CASES[name], "cache_dir": f"{folder}/cache", **given}, rounds, runs, folder)
+            settings = {**COMMON, **CASES[name], "cache_dir": f"{folder}/cache", **given}
+            compare(name, settings, layout, rounds, runs, folder)
 
 
-def compare(name: str, settings: dict[str, Any], rounds: int, runs: int, folder: str) -> None:
+def compare(name: str, settings: dict[str, Any], names: tuple[str, ...], rounds: int, runs: int, folder: str) -> None:
     """One table."""
     environment = {**os.environ, **ENVIRONMENT, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
-    layouts = {layout: Layout(layout, settings, folder, environment) for layout in LAYOUTS}
-    walls, cpus = defaultdict[tuple[int, int], list[float]](list), defaultdict[tuple[int, int], list[float]](list)
-    memory: dict[tuple[int, int], tuple[float, float]] = {}
+    layouts = {layout: Layout(layout, settings, folder, environment) for layout in names}
+    walls, cpus = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
+    memory: dict[str, tuple[float, float]] = {}
     for number in range(-1, rounds):  # The first one warms up.
         for key, layout in layouts.items():
-            wall, cpu, memory[key] = layout.work(f"{folder}/{number}-{key[0]}-{key[1]}.db", runs if number >= 0 else 4)
+            wall, cpu, memory[key] = layout.work(f"{folder}/{number}-{key}.db", runs if number >= 0 else 4)
             if number >= 0:
                 walls[key].append(runs / wall * 3600)
                 cpus[key].append(cpu / runs)
@@ -74,7 +78,7 @@ def compare(name: str, settings: dict[str, Any], rounds: int, runs: int, folder:
     for key, layout in layouts.items():
         layout.end()
         cells = [
-            f"{key[0]} x {key[1]}",
+            key,
             spread(walls[key], 0),
             spread(cpus[key], 2),
             *(f"{m:.0f}" for m in memory[key]),
@@ -89,13 +93,11 @@ def spread(values: list[float], digits: int) -> str:
 class Layout:
     """Worker processes that wait for studies to work on."""
 
-    def __init__(
-        self, layout: tuple[int, int], settings: dict[str, Any], folder: str, environment: dict[str, str]
-    ) -> None:
-        processes, replicas = layout
+    def __init__(self, layout: str, settings: dict[str, Any], folder: str, environment: dict[str, str]) -> None:
+        processes, replicas = map(int, layout.split("x"))
         command = [sys.executable, __file__, "--part", str(replicas), json.dumps(settings)]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        self._log = Path(f"{folder}/{processes}-{replicas}.log")
+        self._log = Path(f"{folder}/{layout}.log")
         with self._log.open("w") as errors:
             self._children = [
                 subprocess.Popen(command, cwd=folder, env=environment, stderr=errors, **pipes) for _ in range(processes)

@@ -189,7 +189,7 @@ def test_a_signal_reaches_replicas_that_wait_for_others(replicas):
 
     def end(trial: optuna.Trial) -> None:
         os.kill(os.getpid(), signal.SIGINT)
-        while True:
+        for _ in range(100 * PATIENCE_S):
             raise_lost()
             threading.Event().wait(0.01)
 
