@@ -32,6 +32,12 @@ class StudyConfig(Section):
         ge=0,
         le=256,
     )
+    replicas: int = knob(
+        1,
+        "Trainings at once in each worker process, sharing its device; several get one CPU thread each.",
+        ge=1,
+        le=256,
+    )
     heartbeat: int = knob(
         20,
         "Time between two signs of life of a worker; after three missed ones its trial is run again.",

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+
 import torch
 
 from ..config import ModelConfig
 from .generator import Generator
 from .registry import generator_info
+
+_SEEDING = threading.Lock()
+"""All threads draw from the one generator of the CPU."""
 
 
 def build_generator(model: ModelConfig, N: int, channels: int, seed: int) -> Generator:
@@ -23,7 +28,7 @@ def build_generator(model: ModelConfig, N: int, channels: int, seed: int) -> Gen
     """
     model.check(N, channels)
     info = generator_info(model.architecture)
-    with torch.random.fork_rng(devices=[]):
+    with _SEEDING, torch.random.fork_rng(devices=[]):
         # Only the generator of the CPU: `torch.manual_seed` would seed those of the accelerators as well.
         torch.default_generator.manual_seed(seed)
         body = info.body(model, N)

@@ -16,7 +16,7 @@ import optuna
 from optuna.trial import TrialState
 from rich.console import Console
 
-from ptycho_mlf.config import InputError
+from ptycho_mlf.config import InputError, RunConfig
 from ptycho_mlf.config.describe import default_text
 from ptycho_mlf.config.study import StudyConfig
 from ptycho_mlf.runs.json_files import write_json
@@ -32,6 +32,7 @@ from .plan import StudyPlan
 from .progress import Progress
 from .queue_storage import QueueStorage
 from .recovery import Rescue, recover
+from .replicas import work_together
 from .report.collect import collect_study
 from .report.estimates import estimate
 from .report.findings import findings
@@ -106,7 +107,7 @@ def join_study(settings: StudyConfig, execution: Mapping[str, Any]) -> None:
         raise not_begun(study.study_name)
     _check_heartbeat(study, settings)
     with launched_run(f"worker of {study.study_name}", {"study.kind": "worker"}):
-        _work(study, storage, kind, execution, Console())
+        _work(study, storage, kind, settings, execution, Console())
 
 
 def _found(settings: StudyConfig) -> tuple[optuna.Study, QueueStorage, Kind]:
@@ -146,11 +147,43 @@ def _check_heartbeat(study: optuna.Study, settings: StudyConfig) -> None:
 
 
 def _work(
-    study: optuna.Study, storage: QueueStorage, kind: Kind, execution: Mapping[str, Any], console: Console
+    study: optuna.Study,
+    storage: QueueStorage,
+    kind: Kind,
+    settings: StudyConfig,
+    execution: Mapping[str, Any],
+    console: Console,
 ) -> None:
+    if settings.replicas == 1 or (QUEUED in study.user_attrs and _is_done(study, kind)):
+        _worker(study, storage, kind, execution, console).work()
+        return
+    execution = _one_thread_each(execution)
+    replicas = [_replica(study, settings, execution, console) for _ in range(settings.replicas)]
+    work_together(replicas, RunConfig.from_flat(execution).execution.threads)
+
+
+def _replica(study: optuna.Study, settings: StudyConfig, execution: Mapping[str, Any], console: Console) -> Worker:
+    """A worker with a storage, study and sampler of its own, like one in another process."""
+    storage, kind = open_storage(settings), kind_of(plan_of(study))
+    own = optuna.load_study(study_name=study.study_name, storage=storage, sampler=kind.sampler())
+    return _worker(own, storage, kind, execution, console)
+
+
+def _worker(
+    study: optuna.Study, storage: QueueStorage, kind: Kind, execution: Mapping[str, Any], console: Console
+) -> Worker:
     progress = Progress(study, kind.expected, _printer(console))
     context = Context(study.study_name, study.user_attrs[PARENT], execution)
-    Worker(study, storage, kind, context, progress.tell).work()
+    return Worker(study, storage, kind, context, progress.tell)
+
+
+def _is_done(study: optuna.Study, kind: Kind) -> bool:
+    return not open_trials(study) and not kind.wants_more(study)
+
+
+def _one_thread_each(execution: Mapping[str, Any]) -> dict[str, Any]:
+    """Trainings that share the cores, unless the user says otherwise."""
+    return {"threads": 1, **execution}
 
 
 def _printer(console: Console) -> Callable[[str], None]:
@@ -234,7 +267,7 @@ class _Conductor:
 
     def _work_off(self, record: RunRecord, folder: Path) -> None:
         if self.settings.workers == 1:
-            _work(self.study, self.storage, self.kind, self.execution, self.console)
+            _work(self.study, self.storage, self.kind, self.settings, self.execution, self.console)
             return
         # A session that goes on keeps what the workers of the one before said in the end.
         logs = folder / "workers" / f"{datetime.now(UTC):%Y-%m-%dT%H%M%S}"
@@ -245,14 +278,14 @@ class _Conductor:
         def is_done() -> bool:
             rescue.look()  # With workers elsewhere alone, nobody else would notice that they died.
             with self.storage.exclusive():  # Not while one of them takes a trial away to queue it again.
-                return not open_trials(self.study) and not self.kind.wants_more(self.study)
+                return _is_done(self.study, self.kind)
 
         supervise(self.settings.workers, self._arguments(), record.environment(), logs, is_done, progress.look)
 
     def _arguments(self) -> list[str]:
         """Of the worker entry point."""
         settings = self.settings.model_dump() | {"study": self.study.study_name, "storage": self.storage.url}
-        execution = {"threads": 1, **self.execution} if self.settings.workers > 1 else self.execution
+        execution = _one_thread_each(self.execution) if self.settings.workers > 1 else self.execution
         values = {**settings, **execution, "allow_other_code": True}
         del values["workers"]
         return [word for name, value in values.items() for word in (f"--{name}", default_text(value))]

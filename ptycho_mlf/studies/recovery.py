@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 
 import optuna
-from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
 
+from ptycho_mlf.quiet import quiet
 from ptycho_mlf.tracking.reaper import disown
 
 from .cell import TRIAL
@@ -23,8 +23,7 @@ def recover(study: optuna.Study, storage: QueueStorage) -> None:
     """Fail the trials whose worker is dead, and queue them again: to others that is one step."""
     if not storage._get_stale_trial_ids(study._study_id):
         return
-    with storage.exclusive(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
+    with storage.exclusive(), quiet():
         fail_stale_trials(study)
 
 

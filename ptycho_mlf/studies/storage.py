@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,12 +9,12 @@ from typing import Any
 
 import optuna
 from filelock import FileLock, Timeout
-from optuna.exceptions import ExperimentalWarning
 from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from ptycho_mlf.config import InputError
 from ptycho_mlf.config.study import StudyConfig
+from ptycho_mlf.quiet import quiet
 from ptycho_mlf.tracking.launch import launch_folder
 from ptycho_mlf.tracking.store import shown_url
 
@@ -47,9 +46,7 @@ def open_storage(settings: StudyConfig, *, make: bool = True) -> QueueStorage:
         raise InputError(f"storage={url}: there is no such file; name the storage that the study was begun with")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        with _making(url), warnings.catch_warnings():
-            # Heartbeat and retry are what they call experimental; tests hold them.
-            warnings.simplefilter("ignore", ExperimentalWarning)
+        with _making(url), quiet():
             return QueueStorage(
                 url,
                 _lock_path(url),

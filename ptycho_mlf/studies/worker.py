@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,7 +10,8 @@ import optuna
 from optuna.exceptions import TrialPruned
 from optuna.trial import FrozenTrial, TrialState
 
-from ptycho_mlf.tracking.signals import Terminated, hold, release
+from ptycho_mlf.quiet import quiet
+from ptycho_mlf.tracking.signals import Terminated, hold, raise_lost, release
 
 from .cell import RUNS, Context
 from .kinds import Kind
@@ -68,6 +68,7 @@ class Worker:
         self._failures = 0
         rescue = Rescue(self.study, self.storage)
         while True:
+            raise_lost()
             states = open_trials(self.study)
             waiting = states[TrialState.WAITING] > 0
             if waiting or self.kind.wants_more(self.study):
@@ -101,8 +102,7 @@ class Worker:
             raise attempt.error
 
     def _ask(self) -> optuna.Trial:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Heartbeat of storage is supposed to be used")  # signs_of_life does it.
+        with quiet():  # signs_of_life does it.
             return self.study.ask()
 
     def _run(self, trial: optuna.Trial, attempt: _Attempt) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Literal
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+
+_STYLING = threading.Lock()
+"""Matplotlib's settings belong to the process."""
 
 _STYLE = """
 :root{color-scheme:light}
@@ -110,7 +114,7 @@ def image(figure: Figure, description: str, form: Literal["png", "svg"] = "png",
 def _draw(figure: Figure, description: str, form: Literal["png", "svg"]) -> bytes:
     drawn = io.BytesIO()
     metadata = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}[form]
-    with rc_context({"savefig.facecolor": "white", "svg.hashsalt": description}):
+    with _STYLING, rc_context({"savefig.facecolor": "white", "svg.hashsalt": description}):
         figure.savefig(drawn, format=form, dpi=150, metadata=metadata)
     return drawn.getvalue()
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ptycho_mlf.quiet import quiet
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.models import ModelSignature
 
 _REQUIREMENTS = ("numpy", "safetensors", "torch")
 """MLflow adds itself."""
+_ONE_AT_A_TIME = threading.Lock()
+"""MLflow executes the file of a model, which leaves the model in a variable of MLflow's, one for all threads."""
 
 
 def model_arguments(
@@ -46,7 +49,7 @@ def model_arguments(
 
 def save_model(path: Path, arguments: Mapping[str, Any]) -> None:
     """Write the model to a folder."""
-    with _quiet_mlflow():
+    with _ONE_AT_A_TIME, quiet():
         import mlflow.pyfunc
 
         mlflow.pyfunc.save_model(path, **arguments)
@@ -66,7 +69,7 @@ def log_model(
     """
     run = client.get_run(run_id)
     model = client.create_logged_model(run.info.experiment_id, name, run_id, params=dict(params))
-    with _quiet_mlflow():
+    with _ONE_AT_A_TIME, quiet():
         import mlflow.pyfunc
         from mlflow.models import Model
 
@@ -84,14 +87,3 @@ def _signature(channels: int, side: int) -> ModelSignature:
 
     shape, float32 = (-1, channels, side, side), np.dtype(np.float32)
     return ModelSignature(Schema([TensorSpec(float32, shape)]), Schema([TensorSpec(float32, (*shape, 2))]))
-
-
-@contextmanager
-def _quiet_mlflow() -> Generator[None]:
-    """Without two pieces of advice: about type hints of MLflow's own code, which it meets when it imports itself, and
-    to log an input example, which at full size is megabytes of text.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*Any type hint is inferred as AnyType")
-        warnings.filterwarnings("ignore", message=".*An input example was not provided")
-        yield

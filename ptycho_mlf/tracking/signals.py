@@ -1,4 +1,8 @@
-"""Signals that end a run in good order: SIGTERM and Ctrl-C raise `Terminated` once, and never inside an ending."""
+"""Signals that end a run in good order: SIGTERM and Ctrl-C raise `Terminated` once, and never inside an ending.
+
+Python brings signals to the main thread alone. Other threads are told through a `Relay`, and raise `Terminated` at
+their next safe place: at the end of a `hold`, the beginning of a `release`, or in `raise_lost`.
+"""
 
 from __future__ import annotations
 
@@ -27,16 +31,37 @@ class Terminated(SystemExit):
         return self.signal.name
 
 
-class _State:
-    """Handlers belong to the process, and so does their state."""
+class Relay:
+    """Brings a signal from the main thread to others."""
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+
+    def send(self, signum: int) -> None:
+        """Have every thread that hears this relay raise `Terminated` at its next safe place."""
+        self.signum = signum
+
+    @contextmanager
+    def heard(self) -> Generator[None]:
+        """Within this context the current thread, not the main one, hears the relay."""
+        _state.relay = self
+        try:
+            yield
+        finally:
+            _state.relay = _state.received = None
+
+
+class _State(threading.local):
+    """Each thread's own. Handlers belong to the main one."""
 
     previous: dict[signal.Signals, _Handler]
     received: int | None
     holds: int
     pending: int | None
+    relay: Relay | None
 
     def __init__(self) -> None:
-        self.previous, self.received, self.holds, self.pending = {}, None, 0, None
+        self.previous, self.received, self.holds, self.pending, self.relay = {}, None, 0, None, None
 
 
 _state = _State()
@@ -88,7 +113,12 @@ def release() -> Generator[None]:
 
 
 def raise_lost() -> None:
-    """Raise `Terminated` again if it was lost: Python drops exceptions of finalizers, wherever a signal arrives."""
+    """Raise `Terminated` again if it was lost: Python drops exceptions of finalizers, wherever a signal arrives.
+
+    In a thread that hears a relay: raise what the relay says. For places that are met again and again in a run.
+    """
+    if not _state.holds:
+        _raise_relayed()
     if _state.received is not None and not _is_ending():
         raise Terminated(_state.received)
 
@@ -97,6 +127,15 @@ def _raise_pending() -> None:
     if _state.pending is not None:
         pending, _state.pending = _state.pending, None
         signal.raise_signal(pending)
+    _raise_relayed()
+
+
+def _raise_relayed() -> None:
+    """Once: from then on the thread is ending."""
+    relay = _state.relay
+    if relay is not None and relay.signum is not None and _state.received is None:
+        _state.received = relay.signum
+        raise Terminated(relay.signum)
 
 
 def _is_ending() -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from ptycho_mlf.config.streams import stream_seed
 from ptycho_mlf.generators import build_generator
 from ptycho_mlf.physics.model_probe import model_probe
 from ptycho_mlf.physics.objective import Objective
+from ptycho_mlf.quiet import quiet
 from ptycho_mlf.scan import Scan
 from ptycho_mlf.telemetry.signals import References
 from ptycho_mlf.telemetry.trace import Rows
@@ -25,6 +25,7 @@ from .checkpoints import BestAndLast
 from .data_module import ScanDataModule
 from .holdout import Holdout
 from .module import PtychoModule
+from .one_start import OneStartAtATime
 from .progress import Progress
 from .recorder import EpochRow, Observer, Prune, Recorder
 from .validation import Validation
@@ -113,8 +114,7 @@ def fit(
     checkpoints, progress = BestAndLast(folder), Progress(config.training.epochs)
     recorder = Recorder(checkpoints, progress, observer, watch, prune)
     trainer = build_trainer(config, [progress, recorder, *instruments])
-    with warnings.catch_warnings():
-        ignore_known_warnings()
+    with quiet():
         trainer.validate(module, datamodule=data, verbose=False)
         initial = _taken(module)
         if watch is not None:
@@ -135,14 +135,6 @@ def fit(
         pruned=recorder.pruned,
         device=str(trainer.strategy.root_device),
     )
-
-
-def ignore_known_warnings() -> None:
-    """Leave out what Lightning has to say about a training like ours."""
-    # The patterns are in memory already: worker processes would only copy them.
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")
-    # Lightning 2.6 uses a name that torch 2.13 retires.
-    warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
 
 
 def _taken(module: PtychoModule) -> Validation:
@@ -185,7 +177,7 @@ def build_trainer(config: RunConfig, callbacks: list[L.Callback]) -> L.Trainer:
         devices=1,
         precision="bf16-mixed" if config.training.precision == "bf16" else "32-true",
         max_epochs=config.training.epochs,
-        callbacks=callbacks,
+        callbacks=[OneStartAtATime(), *callbacks],
         # The same trace again on the same machine: on a CPU the kernels are deterministic anyway.
         deterministic="warn" if accelerator == "cuda" else None,
         logger=False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import threading
 import time
 from typing import Any
 
@@ -37,6 +38,9 @@ class Progress(L.Callback):
         self._epochs = epochs
         self._verdict: dict[str, str] = {}
         self._started = 0.0
+        thread = threading.current_thread()
+        # Several trainings of one process show who they are.
+        self._who = "" if thread is threading.main_thread() else f"{thread.name}: "
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Open the bar."""
@@ -67,7 +71,7 @@ class Progress(L.Callback):
             seconds = (time.monotonic() - self._started) / (_ANNOUNCE_AFTER - 1)
             if seconds * self._total > _ANNOUNCE_FROM:
                 tqdm.write(
-                    f"Training takes about {_duration(seconds * self._total)} on this CPU: "
+                    f"{self._who}Training takes about {_duration(seconds * self._total)} on this CPU: "
                     f"{self._total} steps of {seconds:.2g} s, {torch.get_num_threads()} threads.",
                     file=sys.stderr,
                 )
@@ -75,7 +79,7 @@ class Progress(L.Callback):
     def show(self, rows: Rows, val_loss: float) -> None:
         """Show the last flushed step and the last validation."""
         if len(rows):
-            self._bar.set_description(f"epoch {int(rows['epoch'][-1]) + 1}/{self._epochs}", refresh=False)
+            self._bar.set_description(f"{self._who}epoch {int(rows['epoch'][-1]) + 1}/{self._epochs}", refresh=False)
             norm = f"{rows['grad_norm_preclip'][-1]:.3g}"
             values = {"loss": f"{rows['loss'][-1]:.4f}", "grad_norm": norm, "val": f"{val_loss:.4f}"}
             self._bar.set_postfix(values | self._verdict, refresh=False)
@@ -84,7 +88,7 @@ class Progress(L.Callback):
         """In a log file: one line at the end of an epoch, with the time left."""
         if self._bar.disable:
             left = (time.monotonic() - self._begun) * (self._epochs - epoch) / epoch
-            words = [f"epoch {epoch}/{self._epochs}", f"loss {train_loss:.4f}", f"val {val_loss:.4f}"]
+            words = [f"{self._who}epoch {epoch}/{self._epochs}", f"loss {train_loss:.4f}", f"val {val_loss:.4f}"]
             words += [f"grad norm {grad_norm:.3g}", *(f"verdict {word}" for word in self._verdict.values())]
             print(", ".join(words) + f"; {_duration(left)} left", file=sys.stderr, flush=True)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ptycho_mlf.config import RunConfig
+from ptycho_mlf.quiet import quiet
 from ptycho_mlf.scan import Scan
 from ptycho_mlf.telemetry.activation_statistics import measure, observed
 from ptycho_mlf.telemetry.gradient_statistics import exponent_histogram, model_layers
@@ -20,7 +20,7 @@ from ptycho_mlf.telemetry.moment import Moment, Tensors
 from ptycho_mlf.telemetry.trace import Rows
 
 from .data_module import Batch, ScanDataModule
-from .fit import build_data, build_module, build_trainer, ignore_known_warnings
+from .fit import build_data, build_module, build_trainer
 from .holdout import Holdout
 from .module import PtychoModule
 from .restore import restore
@@ -57,8 +57,7 @@ def replay(config: RunConfig, train: Scan, holdout: Holdout, val: Scan, start: P
     data = build_data(config, train, holdout, val)
     trainer = build_trainer(config, [witness])
     module = build_module(config, train)
-    with warnings.catch_warnings():
-        ignore_known_warnings()
+    with quiet():
         trainer.fit(module, datamodule=data)
     if step not in witness.moments:
         raise ValueError(f"step {step} is not part of this training")

@@ -2,13 +2,14 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from subprocess import Popen
 
 import pytest
 from mlflow import MlflowClient
 
-from ptycho_mlf.tracking.signals import Terminated, hold, raise_lost, release, terminating
+from ptycho_mlf.tracking.signals import Relay, Terminated, hold, raise_lost, release, terminating
 from ptycho_mlf.tracking.store import experiment
 
 HOLDS_A_RUN = """
@@ -160,3 +161,62 @@ def test_a_release_lets_through_what_the_hold_around_it_keeps():
     with pytest.raises(Terminated):
         hold_again()
     assert steps == ["held", "held", "held again"]
+
+
+def test_a_relay_brings_a_signal_to_a_thread_at_its_next_safe_place():
+    places: list[str] = []
+
+    def at_hold_end() -> None:
+        with hold():
+            with hold():
+                raise_lost()
+            places.append("held")
+        places.append("not reached")
+
+    def at_release() -> None:
+        with hold(), release():
+            places.append("not reached")
+
+    def at_a_call() -> None:
+        try:
+            raise_lost()
+        except Terminated:
+            raise_lost()  # While it ends it is told nothing more.
+            with hold():
+                places.append("ends")
+            raise
+
+    def told(place: Callable[[], None], relay: Relay) -> int:
+        with pytest.raises(Terminated) as caught, relay.heard():
+            place()
+        with hold():
+            raise_lost()  # Hears nothing any more.
+        return caught.value.code
+
+    relay = Relay()
+    with relay.heard(), hold():
+        raise_lost()  # Nothing was sent.
+    relay.send(signal.SIGTERM)
+    for place in (at_hold_end, at_release, at_a_call):
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(told, place, relay).result() == 143
+    assert places == ["held", "ends"]
+
+
+def test_the_holds_of_a_thread_hold_nothing_in_another():
+    def hold_there() -> None:
+        with hold():
+            holding.set()
+            left.wait(60)
+
+    def work() -> None:
+        with terminating():
+            thread.start()
+            holding.wait(60)
+            send(signal.SIGTERM)
+
+    holding, left, thread = threading.Event(), threading.Event(), threading.Thread(target=hold_there)
+    with pytest.raises(Terminated):
+        work()
+    left.set()
+    thread.join()

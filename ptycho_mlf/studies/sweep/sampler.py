@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
+
+from ptycho_mlf.quiet import quiet
 
 
 class TrialSeededTPE(BaseSampler):
@@ -53,7 +53,5 @@ class TrialSeededTPE(BaseSampler):
 
     def _fresh(self, number: int) -> TPESampler:
         seed = int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
-        with warnings.catch_warnings():
-            # Optuna calls `group` experimental: it is what conditional parameters need.
-            warnings.simplefilter("ignore", ExperimentalWarning)
+        with quiet():  # Optuna calls `group` experimental: it is what conditional parameters need.
             return TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
