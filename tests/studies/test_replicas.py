@@ -159,18 +159,22 @@ def outcome(worker: Worker) -> Counter[str]:
 
 
 def test_every_cell_is_run_once_and_errors_end_only_the_replica_that_meets_three(replicas):
-    begun = threading.Barrier(3)
-    failing: list[str] = []
+    begun, ended = threading.Barrier(3), threading.Event()
+    failing, met = list[str](), list[str]()
 
     def does(trial: optuna.Trial) -> None:
+        me = threading.current_thread().name
         if trial.number < 3 and begun.wait(PATIENCE_S) == 0:
-            failing.append(threading.current_thread().name)
+            failing.append(me)
+            begun.wait(PATIENCE_S)
         elif trial.number < 3:
-            begun.wait(PATIENCE_S)  # Until it is known which one fails; it comes back here with its next trial.
-        if threading.current_thread().name in failing:
-            if trial.number < 3:
-                begun.wait(PATIENCE_S)
+            begun.wait(PATIENCE_S)  # Until it is known which one fails.
+        if me in failing:
+            met.append(me)
+            if len(met) == 3:
+                ended.set()
             raise ValueError(f"cell {trial.user_attrs[CELL]['repeat']}")
+        assert ended.wait(PATIENCE_S), "the others go on when that one has met its three errors, no sooner"
 
     workers = replicas(3, NoOp(9, does))
     work_together(workers, threads=1)
