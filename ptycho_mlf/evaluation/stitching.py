@@ -54,7 +54,8 @@ class Stitcher:
         """Put the kept squares of the image's patterns `first`, `first + 1`, ... where they belong."""
         windows_BWW = patches_BCkk[:, 0]
         if patches_BCkk.shape[1] > 1:
-            windows_BWW = reassemble(patches_BCkk, self._offsets_C2, self._window)
+            with np.errstate(over="ignore", invalid="ignore"):  # a broken prediction is a result here, no accident
+                windows_BWW = reassemble(patches_BCkk, self._offsets_C2, self._window)
         rows, columns = np.divmod(np.arange(first, first + len(patches_BCkk)), self._columns)
         self._tiles[rows, columns] = windows_BWW[:, self._tile, self._tile]
 
