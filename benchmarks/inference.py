@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -24,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from machine import ALLOCATOR, environment, spread
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,12 +32,6 @@ if TYPE_CHECKING:
     from ptycho_mlf.scan import Scan
 
 N, STRIDE = 64, 10
-ALLOCATOR = {
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": "8589934592",
-    "MALLOC_TOP_PAD_": "268435456",
-}
-"""Keeps glibc from returning memory after every batch; read when a process starts."""
 
 
 def scan_of(amplitude: NDArray[np.float32], rows: int, columns: int) -> Scan:
@@ -114,7 +107,7 @@ def times(side: int, repeats: int, threads: int) -> None:
     for name, values in spent.items():
         ratios = [before / after for before, after in zip(spent[first], values, strict=True)]
         error = np.abs(images[name] - images[first]).max() / np.abs(images[first]).max()
-        print(f"| {name} | {_spread(values)} | {_spread(ratios)} | {error:.1e} |")
+        print(f"| {name} | {spread(values, 2)} | {spread(ratios, 2)} | {error:.1e} |")
     batch = torch.from_numpy(scan.amplitude_nCNN[:1])
     counts: list[float] = []
     for predict in (network, lambda x: predict_central(network, x, Stitcher(scan).kept)):
@@ -122,11 +115,6 @@ def times(side: int, repeats: int, threads: int) -> None:
             predict(batch)
         counts.append(counter.get_total_flops() / 1e9)
     print(f"\nArithmetic of a pattern: {counts[0]:.2f} GFLOP whole, {counts[1]:.2f} as far as it is kept.")
-
-
-def _spread(values: list[float]) -> str:
-    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
-    return f"{middle:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def memory(patterns: int) -> dict[str, float]:
@@ -197,12 +185,9 @@ def main(patterns: int, repeats: int, threads: int, sizes: str, skip_memory: boo
         print(json.dumps(memory(child)))
         return
     if sys.platform == "linux" and not ALLOCATOR.keys() <= os.environ.keys():
-        environment = {**os.environ, **ALLOCATOR, "OMP_NUM_THREADS": str(threads)}
-        os.execve(sys.executable, [sys.executable, *sys.argv], environment)
-    import torch
-
-    found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()) if sys.platform == "linux" else None
-    print(f"{found[1] if found else platform.processor()}, {os.cpu_count()} cores, torch {torch.__version__}", end=", ")
+        variables = {**os.environ, **ALLOCATOR, "OMP_NUM_THREADS": str(threads)}
+        os.execve(sys.executable, [sys.executable, *sys.argv], variables)
+    print(environment())
     times(int(patterns**0.5), repeats, threads)
     if not skip_memory:
         memories(tuple(int(size) for size in sizes.split(",")))

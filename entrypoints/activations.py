@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import click
 
-from ptycho_mlf.config.cli import config_options, given
+from ptycho_mlf.config.cli import config_options, given, option
 from ptycho_mlf.runs.command import RunCommand
 
 
-def _own(name: str, help: str, **settings: Any) -> Callable[..., Any]:
-    """An option of this command, in both spellings."""
-    spellings = dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}"))
-    return click.option(*spellings, name, help=help, **settings)
-
-
 @click.command(cls=RunCommand, context_settings={"max_content_width": 120})
-@_own("run_id", "Look at the network of this run.", default="")
-@_own("checkpoint", "Or at weights: Lightning checkpoint, state dict, safetensors; with --architecture.", default="")
-@_own("model", "Or at a logged model: models:/name@alias, runs:/id/model.", default="")
-@_own("weights", "Which weights of a run.", type=click.Choice(["best", "last"]), default="last", show_default=True)
-@_own("input", "npz file with `diffraction` (n, N, N, C); else validation patterns are simulated.", default="")
-@_own("reference", "Another report to compare with; else, of a run or model, the initial weights.", default="")
-@_own("max_samples", "Most patterns to look at.", type=click.IntRange(1), default=16, show_default=True)
-@_own("device", "Where it runs.", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@_own("output", "Folder for the report; else the run's artifacts, without a run ./activations.", default="")
-@_own("output_json_name", "Name of the JSON file; the page ends in .html instead.", default="")
+@option("run_id", "Look at the network of this run.", default="")
+@option("checkpoint", "Or at weights: Lightning checkpoint, state dict, safetensors; with --architecture.", default="")
+@option("model", "Or at a logged model: models:/name@alias, runs:/id/model.", default="")
+@option("weights", "Which weights of a run.", type=click.Choice(["best", "last"]), default="last", show_default=True)
+@option("input", "npz file with `diffraction` (n, N, N, C); else validation patterns are simulated.", default="")
+@option("reference", "Another report to compare with; else, of a run or model, the initial weights.", default="")
+@option("max_samples", "Most patterns to look at.", type=click.IntRange(1), default=16, show_default=True)
+@option("device", "Where it runs.", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@option("output", "Folder for the report; else the run's artifacts, without a run ./activations.", default="")
+@option("output_json_name", "Name of the JSON file; the page ends in .html instead.", default="")
 @config_options
 def activations(**values: Any) -> None:
     """Write statistics of every layer's output as JSON and as a page with heatmaps.

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import click
 
-from ptycho_mlf.config.cli import config_options, given
+from ptycho_mlf.config.cli import config_options, given, option
 from ptycho_mlf.runs.command import RunCommand
 
 
-def _own(name: str, help: str, **settings: Any) -> Callable[..., Any]:
-    """An option of this command, in both spellings."""
-    spellings = dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}"))
-    return click.option(*spellings, name, help=help, **settings)
-
-
 @click.command(cls=RunCommand, context_settings={"max_content_width": 120})
-@_own("run_id", "Use the network of this run.", default="")
-@_own("model", "Or a logged model: models:/name@alias, runs:/id/model.", default="")
-@_own("checkpoint", "Or weights: Lightning checkpoint, state dict, safetensors; with --architecture.", default="")
-@_own("weights", "Which weights of a run.", type=click.Choice(["best", "last"]), default="best", show_default=True)
-@_own("input", "npz file with `diffraction` and `coords_offsets`; else a test scan is simulated.", default="")
-@_own("device", "Where it runs.", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@_own("output", "Folder for the files; else the run's artifacts, without a run ./reconstruction.", default="")
+@option("run_id", "Use the network of this run.", default="")
+@option("model", "Or a logged model: models:/name@alias, runs:/id/model.", default="")
+@option("checkpoint", "Or weights: Lightning checkpoint, state dict, safetensors; with --architecture.", default="")
+@option("weights", "Which weights of a run.", type=click.Choice(["best", "last"]), default="best", show_default=True)
+@option("input", "npz file with `diffraction` and `coords_offsets`; else a test scan is simulated.", default="")
+@option("device", "Where it runs.", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@option("output", "Folder for the files; else the run's artifacts, without a run ./reconstruction.", default="")
 @config_options
 def reconstruct(**values: Any) -> None:
     """Write the stitched object, figures, and scores where the true object is known.

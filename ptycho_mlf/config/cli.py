@@ -96,16 +96,16 @@ def study_options(entry: str) -> Callable[[Callable[..., Any]], Callable[..., An
     return decorate
 
 
-def _option(name: str, field: FieldInfo, default: object) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def option(name: str, help: str, **settings: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`click.option` in both spellings, with dashes and with underscores."""
     spellings = dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}"))
+    return click.option(*spellings, name, help=help, **settings)
+
+
+def _option(name: str, field: FieldInfo, default: object) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     notes = [f"default: {default_text(default) or 'empty'}", *details(field)]
-    return click.option(
-        *spellings,
-        name,
-        metavar=type_text(field.rebuild_annotation()),
-        default=None,
-        help=f"{field.description} [{'; '.join(notes)}]",
-    )
+    text = f"{field.description} [{'; '.join(notes)}]"
+    return option(name, text, metavar=type_text(field.rebuild_annotation()), default=None)
 
 
 def given(values: dict[str, Any]) -> dict[str, str]:

@@ -13,6 +13,8 @@ from .texts import listed, number, percent, percents, plural
 
 _MOST = 6
 """Arms that are named in one sentence, or in one each."""
+_MOST_PAIRS = 4
+"""Pairs of arms that are told in one sentence."""
 
 
 def findings(data: StudyData, found: Estimates) -> list[str]:
@@ -60,14 +62,12 @@ def _differences(found: Sequence[Contrast]) -> list[str]:
         return []
     sure = [one for one in found if one.established]
     if not sure:
-        what = "the two arms" if len(found) == 1 else "any two arms"
-        return [f"These runs do not establish a difference in stability between {what}."]
+        return [f"These runs do not establish a difference in stability between {_whom(found)}."]
     texts: list[str] = []
-    for one in sure[:4]:
+    for one in sure[:_MOST_PAIRS]:
         more, less = (one.first, one.second) if one.difference > 0 else (one.second, one.first)
         texts.append(f"{more} crashes more often than {less} (by {percent(abs(one.difference))} of the runs)")
-    more = f"; {len(sure) - 4} more such pairs below" if len(sure) > 4 else ""
-    return [f"Established beyond chance: {'; '.join(texts)}{more}."]
+    return [f"Established beyond chance: {_pairs(texts, len(sure))}."]
 
 
 def _best(found: Estimates) -> list[str]:
@@ -88,14 +88,23 @@ def _skills(found: Sequence[SkillContrast]) -> list[str]:
         return []
     sure = [one for one in found if one.established]
     if not sure:
-        what = "the two arms" if len(found) == 1 else "any two arms"
-        return [f"On shared seeds, these runs do not establish a difference in validation skill between {what}."]
+        whom = _whom(found)
+        return [f"On shared seeds, these runs do not establish a difference in validation skill between {whom}."]
     texts: list[str] = []
-    for one in sure[:4]:
+    for one in sure[:_MOST_PAIRS]:
         more, less = (one.first, one.second) if one.median > 0 else (one.second, one.first)
         texts.append(f"{more} above {less} (by {number(abs(one.median))}, {plural(one.shared, 'seed')})")
-    more = f"; {len(sure) - 4} more such pairs below" if len(sure) > 4 else ""
-    return [f"Validation skill on shared seeds, established beyond chance: {'; '.join(texts)}{more}."]
+    return [f"Validation skill on shared seeds, established beyond chance: {_pairs(texts, len(sure))}."]
+
+
+def _whom(pairs: Sequence[object]) -> str:
+    return "the two arms" if len(pairs) == 1 else "any two arms"
+
+
+def _pairs(texts: Sequence[str], count: int) -> str:
+    """The pairs that are told, and how many are not."""
+    more = f"; {count - len(texts)} more such pairs below" if count > len(texts) else ""
+    return "; ".join(texts) + more
 
 
 def _left_out(data: StudyData, found: Sequence[Stability]) -> list[str]:
