@@ -34,7 +34,8 @@ class StudyConfig(Section):
     )
     replicas: int = knob(
         1,
-        "Trainings at once in each worker process, sharing its device; several get one CPU thread each.",
+        "Trainings at once in each worker process, in threads: on a CPU that saves memory, not time. "
+        "Several get one CPU thread each.",
         ge=1,
         le=256,
     )

@@ -154,7 +154,7 @@ def _work(
     execution: Mapping[str, Any],
     console: Console,
 ) -> None:
-    if settings.replicas == 1 or (QUEUED in study.user_attrs and _is_done(study, kind)):
+    if settings.replicas == 1:
         _worker(study, storage, kind, execution, console).work()
         return
     execution = _one_thread_each(execution)
@@ -175,10 +175,6 @@ def _worker(
     progress = Progress(study, kind.expected, _printer(console))
     context = Context(study.study_name, study.user_attrs[PARENT], execution)
     return Worker(study, storage, kind, context, progress.tell)
-
-
-def _is_done(study: optuna.Study, kind: Kind) -> bool:
-    return not open_trials(study) and not kind.wants_more(study)
 
 
 def _one_thread_each(execution: Mapping[str, Any]) -> dict[str, Any]:
@@ -278,7 +274,7 @@ class _Conductor:
         def is_done() -> bool:
             rescue.look()  # With workers elsewhere alone, nobody else would notice that they died.
             with self.storage.exclusive():  # Not while one of them takes a trial away to queue it again.
-                return _is_done(self.study, self.kind)
+                return not open_trials(self.study) and not self.kind.wants_more(self.study)
 
         supervise(self.settings.workers, self._arguments(), record.environment(), logs, is_done, progress.look)
 

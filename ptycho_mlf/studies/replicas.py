@@ -8,12 +8,15 @@ from __future__ import annotations
 import importlib
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 
 from ptycho_mlf.quiet import quiet
-from ptycho_mlf.tracking.signals import Relay, Terminated, terminating
+from ptycho_mlf.tracking.signals import Relay, relaying, terminating
 
 from .worker import Worker
+
+_LOOK_S = 1.0
+"""Time between two looks for a signal that came without waking this thread."""
 
 
 def work_together(workers: Sequence[Worker], threads: int) -> None:
@@ -34,23 +37,16 @@ def work_together(workers: Sequence[Worker], threads: int) -> None:
     importlib.import_module("ptycho_mlf.runs.stage_a")
     from ptycho_mlf.training.threads import cpu_threads
 
-    relay = Relay()
-    ends: list[Future[None]] = []
     with (
         terminating(),
         quiet(),
         cpu_threads(threads),
-        # Waits for its threads in the end, also after an error.
+        relaying() as relay,
         ThreadPoolExecutor(len(workers), thread_name_prefix="replica") as pool,
     ):
-        try:
-            for number, worker in enumerate(workers, start=1):
-                ends.append(pool.submit(_work, number, worker, relay))
-            wait(ends)
-        except Terminated as told:
-            relay.send(told.signal)
-            wait(ends)
-            raise
+        ends = [pool.submit(_work, number, worker, relay) for number, worker in enumerate(workers, start=1)]
+        while wait(ends, _LOOK_S).not_done:
+            pass  # Here Python looks for signals.
     errors = [error for end in ends if (error := end.exception()) is not None]
     if len(errors) == len(ends):
         raise errors[-1]

@@ -1,7 +1,7 @@
 """Signals that end a run in good order: SIGTERM and Ctrl-C raise `Terminated` once, and never inside an ending.
 
-Python brings signals to the main thread alone. Other threads are told through a `Relay`, and raise `Terminated` at
-their next safe place: at the end of a `hold`, the beginning of a `release`, or in `raise_lost`.
+Python brings signals to the main thread alone. Threads it waits for are told through a `Relay`, and raise `Terminated`
+at their next safe place: at the end of a `hold`, the beginning of a `release`, or in `raise_lost`.
 """
 
 from __future__ import annotations
@@ -32,23 +32,19 @@ class Terminated(SystemExit):
 
 
 class Relay:
-    """Brings a signal from the main thread to others."""
+    """Brings a signal from the main thread to others. Get one from `relaying`."""
 
     def __init__(self) -> None:
         self.signum: int | None = None
 
-    def send(self, signum: int) -> None:
-        """Have every thread that hears this relay raise `Terminated` at its next safe place."""
-        self.signum = signum
-
     @contextmanager
     def heard(self) -> Generator[None]:
-        """Within this context the current thread, not the main one, hears the relay."""
-        _state.relay = self
+        """Within this context a signal ends the current thread, not the main one, at its next safe place."""
+        _state.hears = self
         try:
             yield
         finally:
-            _state.relay = _state.received = None
+            _state.hears = _state.received = None
 
 
 class _State(threading.local):
@@ -58,10 +54,12 @@ class _State(threading.local):
     received: int | None
     holds: int
     pending: int | None
-    relay: Relay | None
+    sends: Relay | None
+    hears: Relay | None
 
     def __init__(self) -> None:
-        self.previous, self.received, self.holds, self.pending, self.relay = {}, None, 0, None, None
+        self.previous, self.received, self.holds, self.pending = {}, None, 0, None
+        self.sends = self.hears = None
 
 
 _state = _State()
@@ -112,6 +110,22 @@ def release() -> Generator[None]:
         _state.holds = holds
 
 
+@contextmanager
+def relaying() -> Generator[Relay]:
+    """Signals go to the threads that hear this relay; in the main thread they raise when this context ends.
+
+    For a main thread that does nothing but wait for the others, and has to end after them. It must not sleep for good:
+    a signal that comes between Python's last look and the sleep, or to another thread, does not wake it.
+    """
+    relay = _state.sends = Relay()
+    try:
+        yield relay
+    finally:
+        _state.sends = None
+        if relay.signum is not None:
+            signal.raise_signal(relay.signum)
+
+
 def raise_lost() -> None:
     """Raise `Terminated` again if it was lost: Python drops exceptions of finalizers, wherever a signal arrives.
 
@@ -132,7 +146,7 @@ def _raise_pending() -> None:
 
 def _raise_relayed() -> None:
     """Once: from then on the thread is ending."""
-    relay = _state.relay
+    relay = _state.hears
     if relay is not None and relay.signum is not None and _state.received is None:
         _state.received = relay.signum
         raise Terminated(relay.signum)
@@ -147,8 +161,11 @@ def _is_ending() -> bool:
 
 
 def _on_signal(signum: int, frame: FrameType | None) -> None:
-    if _is_ending():
+    relay = _state.sends
+    if _is_ending() or (relay is not None and relay.signum is not None):
         print("ptycho_mlf: already ending, the run is being closed", file=sys.stderr)
+    elif relay is not None:
+        relay.signum = signum
     elif _state.holds:
         _state.pending = signum
     else:

@@ -90,7 +90,8 @@ class Progress(L.Callback):
             left = (time.monotonic() - self._begun) * (self._epochs - epoch) / epoch
             words = [f"{self._who}epoch {epoch}/{self._epochs}", f"loss {train_loss:.4f}", f"val {val_loss:.4f}"]
             words += [f"grad norm {grad_norm:.3g}", *(f"verdict {word}" for word in self._verdict.values())]
-            print(", ".join(words) + f"; {_duration(left)} left", file=sys.stderr, flush=True)
+            line = ", ".join(words) + f"; {_duration(left)} left\n"
+            print(line, end="", file=sys.stderr, flush=True)  # In one piece: other threads print as well.
 
     def judge(self, verdict: VerdictName) -> None:
         """Show from now on what the verdict would be if the training ended here."""

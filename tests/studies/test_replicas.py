@@ -19,6 +19,7 @@ from ptycho_mlf.studies import arms_study
 from ptycho_mlf.studies.cell import run_cell
 from ptycho_mlf.studies.commands import resume, run_arms
 from ptycho_mlf.studies.engine import StudyIncompleteError
+from ptycho_mlf.studies.recovery import Rescue
 from ptycho_mlf.studies.replicas import work_together
 from ptycho_mlf.studies.study import CELL
 from ptycho_mlf.studies.worker import Worker
@@ -188,17 +189,66 @@ def test_every_cell_is_run_once_and_errors_end_only_the_replica_that_meets_three
         work_together(workers, threads=1)
 
 
-def test_a_signal_reaches_replicas_that_wait_for_others(replicas):
+def told_to_end() -> None:
+    """Be sent a signal that wakes no other thread, as happens to the main one just before it sleeps; wait for it."""
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+    for _ in range(100 * PATIENCE_S):
+        raise_lost()
+        threading.Event().wait(0.01)
+    raise AssertionError("the signal was not relayed")
+
+
+def test_a_signal_that_wakes_nobody_reaches_all_replicas(replicas, monkeypatch: pytest.MonkeyPatch):
     """Of two, one runs the only cell, the other looks again and again whether it still does."""
+    waits, begun, look = threading.Event(), list[int](), Rescue.look
 
     def end(trial: optuna.Trial) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-        for _ in range(100 * PATIENCE_S):
-            raise_lost()
-            threading.Event().wait(0.01)
+        begun.append(trial.number)
+        assert waits.wait(PATIENCE_S)
+        told_to_end()
 
+    def look_again(rescue: Rescue) -> None:
+        look(rescue)
+        waits.set()
+
+    monkeypatch.setattr(Rescue, "look", look_again)
     workers = replicas(2, NoOp(1, end))
     with pytest.raises(Terminated) as caught:
         work_together(workers, threads=1)
     assert caught.value.signal is signal.SIGINT
-    assert outcome(workers[0]) == {"FAIL": 1, "WAITING": 1}
+    assert len(begun) == 1
+    # Before it is told itself the other one may take what was given back, and gives it back as well.
+    assert outcome(workers[0]) in ({"FAIL": 1, "WAITING": 1}, {"FAIL": 2, "WAITING": 1})
+
+
+def test_a_trial_that_is_taken_after_the_signal_is_given_back_before_it_begins(
+    replicas, monkeypatch: pytest.MonkeyPatch
+):
+    """A replica that just was about to take one comes to it after the other replica has ended."""
+    at_the_queue, other_ended, begun = threading.Event(), threading.Event(), list[int]()
+
+    def end(trial: optuna.Trial) -> None:
+        begun.append(trial.number)
+        assert at_the_queue.wait(PATIENCE_S)
+        told_to_end()
+
+    first, late = workers = replicas(2, NoOp(2, end))
+    work, ask = first.work, late._ask
+
+    def work_and_tell() -> None:
+        try:
+            work()
+        finally:
+            other_ended.set()
+
+    def ask_late() -> optuna.Trial:
+        at_the_queue.set()
+        assert other_ended.wait(PATIENCE_S)
+        return ask()
+
+    monkeypatch.setattr(first, "work", work_and_tell)
+    monkeypatch.setattr(late, "_ask", ask_late)
+    with pytest.raises(Terminated):
+        work_together(workers, threads=1)
+    assert len(begun) == 1
+    assert outcome(first) == {"FAIL": 2, "WAITING": 2}

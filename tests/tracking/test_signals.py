@@ -9,7 +9,7 @@ from subprocess import Popen
 import pytest
 from mlflow import MlflowClient
 
-from ptycho_mlf.tracking.signals import Relay, Terminated, hold, raise_lost, release, terminating
+from ptycho_mlf.tracking.signals import Relay, Terminated, hold, raise_lost, relaying, release, terminating
 from ptycho_mlf.tracking.store import experiment
 
 HOLDS_A_RUN = """
@@ -163,7 +163,9 @@ def test_a_release_lets_through_what_the_hold_around_it_keeps():
     assert steps == ["held", "held", "held again"]
 
 
-def test_a_relay_brings_a_signal_to_a_thread_at_its_next_safe_place():
+def test_a_relay_brings_a_signal_to_threads_at_their_next_safe_place_and_in_the_end_to_the_main_one(
+    capsys: pytest.CaptureFixture[str],
+):
     places: list[str] = []
 
     def at_hold_end() -> None:
@@ -186,21 +188,38 @@ def test_a_relay_brings_a_signal_to_a_thread_at_its_next_safe_place():
                 places.append("ends")
             raise
 
-    def told(place: Callable[[], None], relay: Relay) -> int:
+    def told(place: Callable[[], None], relay: Relay) -> signal.Signals:
         with pytest.raises(Terminated) as caught, relay.heard():
             place()
         with hold():
             raise_lost()  # Hears nothing any more.
-        return caught.value.code
+        return caught.value.signal
 
-    relay = Relay()
-    with relay.heard(), hold():
-        raise_lost()  # Nothing was sent.
-    relay.send(signal.SIGTERM)
-    for place in (at_hold_end, at_release, at_a_call):
-        with ThreadPoolExecutor(1) as pool:
-            assert pool.submit(told, place, relay).result() == 143
-    assert places == ["held", "ends"]
+    def nothing(relay: Relay) -> None:
+        with relay.heard(), hold():
+            raise_lost()
+
+    def work() -> None:
+        with terminating(), relaying() as relay, ThreadPoolExecutor(1) as pool:
+            pool.submit(nothing, relay).result()
+            for signum in (signal.SIGTERM, signal.SIGINT):
+                signal.raise_signal(signum)  # In this thread, whatever others there are.
+            for place in (at_hold_end, at_release, at_a_call):
+                assert pool.submit(told, place, relay).result() is signal.SIGTERM
+            places.append("the main thread ends")
+
+    def once_more() -> None:
+        with terminating():
+            signal.raise_signal(signal.SIGINT)
+            raise AssertionError("not reached: nothing is relayed any more")
+
+    with pytest.raises(Terminated) as caught:
+        work()
+    assert caught.value.signal is signal.SIGTERM
+    assert places == ["held", "ends", "the main thread ends"]
+    assert "already ending" in capsys.readouterr().err
+    with pytest.raises(Terminated):
+        once_more()
 
 
 def test_the_holds_of_a_thread_hold_nothing_in_another():
@@ -213,7 +232,7 @@ def test_the_holds_of_a_thread_hold_nothing_in_another():
         with terminating():
             thread.start()
             holding.wait(60)
-            send(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
 
     holding, left, thread = threading.Event(), threading.Event(), threading.Thread(target=hold_there)
     with pytest.raises(Terminated):
