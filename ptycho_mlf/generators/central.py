@@ -14,12 +14,13 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv2d, pad
 
 from .blocks import ResidualBlock
 from .ffno import Ffno
 from .generator import Generator
 from .heads import Head
-from .hybrid import Hybrid
+from .hybrid import DecoderStage, Hybrid
 from .lifter import Lifter
 
 _CACHE_BYTES = 2**22
@@ -60,12 +61,15 @@ def crop(x: Tensor, rows: slice) -> Tensor:
 
 
 class _Step(NamedTuple):
-    """One decoder stage on a crop."""
+    """Rows, and the same columns, of one decoder stage; each what the convolution before it has to give."""
 
-    computed: slice
-    """Rows of its output that are computed, halo included."""
-    kept: slice
-    """Of those, the rows that are right and wanted."""
+    side: int
+    """Of the whole image at this level, px."""
+    joined: slice
+    """Of the doubled image and the skip."""
+    merged: slice
+    refined: slice
+    """What is wanted of the stage."""
 
 
 def _hybrid(body: Hybrid, lifter: Lifter, amplitude_BCNN: Tensor, kept: slice, few: int) -> Tensor:
@@ -76,7 +80,7 @@ def _hybrid(body: Hybrid, lifter: Lifter, amplitude_BCNN: Tensor, kept: slice, f
     for level, block in enumerate(body.encoder):
         whole = nn.Sequential(lifter, block) if level == 0 else block
         after = body.down[level] if level < len(steps) else body.bottleneck
-        skip_rows = steps[level].computed if level < len(steps) else slice(0, 0)
+        skip_rows = steps[level].joined if level < len(steps) else slice(0, 0)
         parts: list[tuple[Tensor, Tensor]] = []
         # A few patterns at a time where features are large, many where weights are: either stays in the cache.
         for part in x.split(few << level):
@@ -86,7 +90,10 @@ def _hybrid(body: Hybrid, lifter: Lifter, amplitude_BCNN: Tensor, kept: slice, f
         skips.append(skip)
     x = crop(x, wanted)
     for stage, step, skip in zip(body.decoder, reversed(steps), reversed(skips[: len(steps)]), strict=True):
-        x = crop(stage(x, skip), step.kept)
+        assert isinstance(stage, DecoderStage)
+        x = torch.cat([stage.up(x), skip], dim=1)
+        x = stage.activation(_convolved(stage.merge, x, step.joined, step.merged, step.side))
+        x = _convolved(stage.refine, x, step.merged, step.refined, step.side)
     return x
 
 
@@ -94,11 +101,20 @@ def _decoder_steps(body: Hybrid, N: int, kept: slice) -> tuple[list[_Step], slic
     """The decoder backwards, full resolution first, and the rows of the bottleneck that are needed."""
     steps: list[_Step] = []
     side = N
-    for stage in reversed(body.decoder):
-        computed = _grown(kept, _halo(stage), side, even=True)
-        steps.append(_Step(computed, _within(kept, computed)))
-        kept, side = slice(computed.start // 2, computed.stop // 2), side // 2
+    for _ in body.decoder:
+        merged = _grown(kept, 1, side)
+        joined = _grown(merged, 1, side, even=True)
+        steps.append(_Step(side, joined, merged, kept))
+        kept, side = slice(joined.start // 2, joined.stop // 2), side // 2
     return steps, kept
+
+
+def _convolved(layer: nn.Conv2d, x: Tensor, given: slice, wanted: slice, side: int) -> Tensor:
+    """The rows `wanted` of a 3x3 convolution of an image of which the rows `given` are there; zeros outside of it."""
+    needed = _grown(wanted, 1, side)
+    before, after = needed.start - (wanted.start - 1), wanted.stop + 1 - needed.stop
+    x = pad(crop(x, _within(needed, given)), (before, after, before, after))
+    return conv2d(x, layer.weight, layer.bias)
 
 
 def _with_local_end(body: Ffno | nn.Sequential, features: Tensor, kept: slice) -> Tensor:
