@@ -6,11 +6,12 @@ import difflib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
+
+from ptycho_mlf.launch import user_path
 
 from .data import BUILT_IN_PROBES, DataConfig
 from .errors import InputError
@@ -114,7 +115,7 @@ def probe_digest(path: str) -> str:
         InputError: the file cannot be read.
     """
     try:
-        return hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest()
+        return hashlib.sha256(user_path(path).read_bytes()).hexdigest()
     except OSError as error:
         raise InputError(f"probe={path}: not a built-in probe, and no readable file ({error.strerror})") from None
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptycho_mlf.config import InputError
+from ptycho_mlf.launch import launch_folder
 
 from .signals import hold
 from .store import answers, connect
@@ -166,7 +167,7 @@ class Spool:
                 entry["path"] = str(_copied(path, self.stage(path.name)))
 
     def _save(self, entries: list[Entry]) -> Path:
-        folder = Path(_FOLDER, self.run_id).absolute()
+        folder = (launch_folder() / _FOLDER / self.run_id).absolute()
         folder.mkdir(parents=True)
         for number, entry in enumerate(entries):
             if "path" in entry:

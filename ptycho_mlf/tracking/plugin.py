@@ -11,8 +11,8 @@ import subprocess
 import sys
 from typing import NoReturn
 
+from ptycho_mlf.launch import LAUNCHED_FROM
 from ptycho_mlf.tracking import project_run
-from ptycho_mlf.tracking.launch import LAUNCHED_FROM
 
 RUN_NAME = "PTYCHO_MLF_RUN_NAME"
 """Environment variable that carries the user's `--run-name` to the entry point, whose own name for the run yields."""

@@ -33,7 +33,7 @@ entry_points:
 """
 TRAIN = """
 import sys, threading
-from ptycho_mlf.tracking.launch import launch_folder
+from ptycho_mlf.launch import launch_folder
 from ptycho_mlf.tracking.run_record import RunRecord
 params = {"learning_rate": float(sys.argv[1]), "epochs": int(sys.argv[2])}
 with RunRecord.open(name="our name", tags={"fingerprint": "f", "from": str(launch_folder())}, params=params) as record:
