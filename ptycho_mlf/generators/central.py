@@ -60,27 +60,28 @@ def crop(x: Tensor, rows: slice) -> Tensor:
     return x[..., rows, rows]
 
 
-class _Step(NamedTuple):
-    """Rows, and the same columns, of one decoder stage; each what the convolution before it has to give."""
+class _StageRows(NamedTuple):
+    """Rows, and the same columns, on the way through one decoder stage."""
 
     side: int
     """Of the whole image at this level, px."""
     joined: slice
-    """Of the doubled image and the skip."""
+    """Of the doubled image and the skip: what the first convolution is given."""
     merged: slice
+    """What it gives to the second."""
     refined: slice
-    """What is wanted of the stage."""
+    """What the second gives: all that is wanted."""
 
 
 def _hybrid(body: Hybrid, lifter: Lifter, amplitude_BCNN: Tensor, kept: slice, few: int) -> Tensor:
     """The encoder needs whole images, since spectra and norms are global; the decoder is local."""
-    steps, wanted = _decoder_steps(body, amplitude_BCNN.shape[-1], kept)
+    stages, wanted = _decoder_rows(body, amplitude_BCNN.shape[-1], kept)
     skips: list[Tensor] = []
     x = amplitude_BCNN
     for level, block in enumerate(body.encoder):
         whole = nn.Sequential(lifter, block) if level == 0 else block
-        after = body.down[level] if level < len(steps) else body.bottleneck
-        skip_rows = steps[level].joined if level < len(steps) else slice(0, 0)
+        after = body.down[level] if level < len(stages) else body.bottleneck
+        skip_rows = stages[level].joined if level < len(stages) else slice(0, 0)
         parts: list[tuple[Tensor, Tensor]] = []
         # A few patterns at a time where features are large, many where weights are: either stays in the cache.
         for part in x.split(few << level):
@@ -89,24 +90,24 @@ def _hybrid(body: Hybrid, lifter: Lifter, amplitude_BCNN: Tensor, kept: slice, f
         x, skip = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
         skips.append(skip)
     x = crop(x, wanted)
-    for stage, step, skip in zip(body.decoder, reversed(steps), reversed(skips[: len(steps)]), strict=True):
+    for stage, rows, skip in zip(body.decoder, reversed(stages), reversed(skips[: len(stages)]), strict=True):
         assert isinstance(stage, DecoderStage)
         x = torch.cat([stage.up(x), skip], dim=1)
-        x = stage.activation(_convolved(stage.merge, x, step.joined, step.merged, step.side))
-        x = _convolved(stage.refine, x, step.merged, step.refined, step.side)
+        x = stage.activation(_convolved(stage.merge, x, rows.joined, rows.merged, rows.side))
+        x = _convolved(stage.refine, x, rows.merged, rows.refined, rows.side)
     return x
 
 
-def _decoder_steps(body: Hybrid, N: int, kept: slice) -> tuple[list[_Step], slice]:
+def _decoder_rows(body: Hybrid, N: int, kept: slice) -> tuple[list[_StageRows], slice]:
     """The decoder backwards, full resolution first, and the rows of the bottleneck that are needed."""
-    steps: list[_Step] = []
+    stages: list[_StageRows] = []
     side = N
     for _ in body.decoder:
         merged = _grown(kept, 1, side)
         joined = _grown(merged, 1, side, even=True)
-        steps.append(_Step(side, joined, merged, kept))
+        stages.append(_StageRows(side, joined, merged, kept))
         kept, side = slice(joined.start // 2, joined.stop // 2), side // 2
-    return steps, kept
+    return stages, kept
 
 
 def _convolved(layer: nn.Conv2d, x: Tensor, given: slice, wanted: slice, side: int) -> Tensor:
