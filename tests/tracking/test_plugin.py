@@ -84,6 +84,15 @@ def test_plain_mlflow_run_works_here_and_records_one_run(store: Path, mlflow_run
     assert run.data.tags["from"] == str(store)
 
 
+def test_a_store_named_from_here_is_one_file(store: Path, project: Path, mlflow_run: Callable[..., Popen[str]]):
+    child = mlflow_run("project", "--experiment-name=mine", MLFLOW_TRACKING_URI="sqlite:///own.db?timeout=60")
+    _, errors = child.communicate(timeout=600)
+    assert child.returncode == 0, errors
+    assert not list(project.glob("*.db"))
+    connect(f"sqlite:///{store}/own.db")
+    assert [run.info.status for run in runs()] == ["FINISHED"]
+
+
 def test_killed_mlflow_run_takes_its_training_along(mlflow_run: Callable[..., Popen[str]]):
     child = mlflow_run("project", "-P", "epochs=1000", MLFLOW_EXPERIMENT_NAME="mine")
     found: list[Run] = []
