@@ -1,28 +1,26 @@
-"""Figures of a run: reconstructions beside the truth, ring correlation, training history.
-
-They are drawn on their own `Figure` objects, never through pyplot, so nothing global is opened, changed or leaked.
-"""
+"""Figures of a run: reconstructions beside the truth, ring correlation, training history."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import ArrayLike, NDArray
+
+from ptycho_mlf.drawing import new_figure
 
 from .evaluate import FRC_METRICS, Evaluation
 from .frc import NYQUIST, Curve, FrcCurve
 
 TITLE, LABEL, TICK = 11.0, 10.0, 9.0
 """Font sizes, pt."""
+PAD = 0.08
+"""Around what is laid out, inches."""
 COLOURS = {"best": "#0072b2", "last": "#d55e00", "model": "#0072b2", "checkpoint": "#0072b2", "floor": "#666666"}
 """Distinct for colour-blind readers (Okabe and Ito)."""
 MAPS = {"amp": "viridis", "phase": "cividis", "error": "RdBu_r"}
@@ -36,11 +34,6 @@ TRACE_BUCKETS = 1500
 Image = NDArray[np.float64]
 
 
-def save_figure(figure: Figure, path: Path, dpi: int = 150) -> None:
-    """Write a PNG whose bytes depend on the content only."""
-    figure.savefig(path, dpi=dpi, metadata={"Software": None})
-
-
 def comparison_figure(runs: Mapping[str, Evaluation]) -> Figure:
     """Amplitude and phase of the truth, of each scored set of weights, and their errors; scales shared by row.
 
@@ -48,7 +41,7 @@ def comparison_figure(runs: Mapping[str, Evaluation]) -> Figure:
         runs: "best" and "last" weights, or one of them.
     """
     columns = 1 + 2 * len(runs)
-    figure = _new_figure((3.2 + 2.2 * columns, 5.9))
+    figure = new_figure(3.2 + 2.2 * columns, 5.9, PAD)
     grid = figure.subplots(2, columns, sharex=True, sharey=True)
     for axes, kind in zip(grid, ("amp", "phase"), strict=True):
         _comparison_row(figure, list(axes), kind, runs)
@@ -125,7 +118,7 @@ def frc_figure(runs: Mapping[str, Evaluation]) -> Figure:
     Args:
         runs: "best" and "last" weights, or one of them.
     """
-    figure = _new_figure((13.2, 4.9))
+    figure = new_figure(13.2, 4.9, PAD)
     grid = figure.subplots(1, 3, sharex=True, sharey=True)
     for axes, kind in zip(grid, ("complex", "amp", "phase"), strict=True):
         for name, run in runs.items():
@@ -200,7 +193,7 @@ def history_figure(
     steps, epochs = np.asarray(step, float), np.asarray(epoch_end_step, float)
     before, after = np.asarray(grad_norm_preclip, float), np.asarray(grad_norm_postclip, float)
     losses = [np.asarray(train_loss, float), np.asarray(val_loss, float)]
-    figure = _new_figure((10.0, 8.6))
+    figure = new_figure(10.0, 8.6, PAD)
     loss_axes, rate_axes, norm_axes = figure.subplots(3, 1, sharex=True, height_ratios=(2, 1, 1.6))
     _trace(loss_axes, steps, losses[0], COLOURS["best"], "train, per batch", lw=0.9)
     if epochs.size:
@@ -257,9 +250,3 @@ def _thinned(steps: Curve, values: Curve) -> tuple[Curve, Curve]:
         else:
             kept.extend(sorted({int(known[values[known].argmin()]), int(known[values[known].argmax()])}))
     return steps[kept], values[kept]
-
-
-def _new_figure(size: tuple[float, float]) -> Figure:
-    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
-    FigureCanvasAgg(figure)
-    return figure

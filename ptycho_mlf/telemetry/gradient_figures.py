@@ -1,23 +1,19 @@
-"""Figures of the gradient report: heatmaps of layers x steps, histograms of layers x orders of magnitude.
-
-Drawn on `Figure` objects of their own, never through pyplot, so nothing global is opened or changed.
-"""
+"""Figures of the gradient report: heatmaps of layers x steps, histograms of layers x orders of magnitude."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
+
+from ptycho_mlf.drawing import new_figure
 
 from .gradient_statistics import NONFINITE_BIN, Array, Layer, LayerRows
 
@@ -33,11 +29,6 @@ DECADES = 6.0
 """A logarithmic scale begins at most so many decades below its 10 % quantile, so that no tiny value eats it."""
 _QUANTILE = 0.999
 _CLIPPED = 1 - 1e-5
-
-
-def save_png(figure: Figure, path: Path, dpi: int = 150) -> None:
-    """Write a PNG whose bytes depend on the content only."""
-    figure.savefig(path, dpi=dpi, metadata={"Software": None})
 
 
 def heatmap_figure(rows: LayerRows, layers: Sequence[Layer]) -> Figure:
@@ -149,13 +140,6 @@ def log_scale(values: Array) -> LogNorm:
     top = float(np.quantile(positive, _QUANTILE))
     low = max(float(np.quantile(positive, 1 - _QUANTILE)), float(np.quantile(positive, 0.1)) * 10**-DECADES)
     return LogNorm(min(low, top / 2), top)
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of so many inches, with a canvas of its own."""
-    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine())
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def _map(name: str) -> Any:

@@ -6,8 +6,9 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from ptycho_mlf.drawing import save_png
 from ptycho_mlf.evaluation.evaluate import evaluate
-from ptycho_mlf.evaluation.figures import comparison_figure, frc_figure, history_figure, save_figure
+from ptycho_mlf.evaluation.figures import comparison_figure, frc_figure, history_figure
 
 
 @pytest.fixture
@@ -149,7 +150,7 @@ def test_history_of_a_run_that_died_at_once():
 
 def test_saved_bytes_are_reproducible(runs, tmp_path):
     for name in ("a", "b"):
-        save_figure(frc_figure({"best": runs["good"], "last": runs["constant"]}), tmp_path / f"{name}.png", dpi=60)
+        save_png(frc_figure({"best": runs["good"], "last": runs["constant"]}), tmp_path / f"{name}.png", dpi=60)
     content = (tmp_path / "a.png").read_bytes()
     assert content == (tmp_path / "b.png").read_bytes()
     assert b"Software" not in content
