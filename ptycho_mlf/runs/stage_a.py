@@ -132,7 +132,7 @@ class _Run:
             return self._train()
         finally:
             # Killed or failed, in the training or after it: what is there is kept all the same.
-            self.record.log_folder(self.folder)
+            self.record.log_folder(self.folder, hand_over=True)
 
     def _train(self) -> Verdict:
         live = LiveMetrics(

@@ -48,7 +48,7 @@ def log_everything(record: RunRecord, made: Path, losses: range) -> None:
     record.log_params({"resolved/x": 1})
     record.log_dataset("lines", "ab", source="/data/lines.npz", context="training", shape=(9, 1, 8, 8))
     record.log_image(np.zeros((4, 4, 3), np.uint8), "recon", step=1)
-    record.log_folder(made)
+    record.log_folder(made, hand_over=True)
     shutil.rmtree(made)
 
 
