@@ -58,6 +58,17 @@ class RunConfig(BaseModel):
         Raises:
             InputError: an unknown name, a value out of range, a knob that nothing consumes, or a broken rule.
         """
+        config = cls.unchecked(values)
+        config._check()
+        return config
+
+    @classmethod
+    def unchecked(cls, values: Mapping[str, Any]) -> Self:
+        """The same without the rules between values: where some of them are still to be found out.
+
+        Raises:
+            InputError: an unknown name or a value out of range.
+        """
         section_of = {name: section for section, name, _ in parameters()}
         unknown = [name for name in values if name not in section_of]
         if unknown:
@@ -71,9 +82,7 @@ class RunConfig(BaseModel):
                 parts[section] = model.model_validate(own)
             except ValidationError as error:
                 raise InputError(one_line(error, model)) from None
-        config = cls.model_validate(parts)
-        config._check()
-        return config
+        return cls.model_validate(parts)
 
     def with_changes(self, **changes: Any) -> Self:
         """A copy with some flat parameters changed, checked like any other."""

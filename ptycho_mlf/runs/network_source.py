@@ -102,18 +102,28 @@ def _of_model(uri: str, overrides: Mapping[str, str]) -> TrainedNetwork:
 
 
 def _of_checkpoint(path: Path, overrides: Mapping[str, str], N: int | None) -> TrainedNetwork:
-    """Of weights alone the size is read from their shapes, as far as `overrides` do not give it."""
-    if "architecture" not in overrides:
-        raise InputError("architecture: a checkpoint alone does not tell; name one, such as architecture=stable_hybrid")
+    """A checkpoint of ours has the configuration in it; of weights alone the shapes tell the size."""
     file = read_weights(path)
+    origin: Source = {"checkpoint": str(path)}
+    label = f"checkpoint={path}"
+    if file.parameters is not None:
+        return _recorded(file.parameters, overrides, file, origin, label)
     # A wrong value among the overrides is named before it is taken for a wrong file.
-    side = RunConfig.from_flat({"N": overrides["N"]}).data.N if "N" in overrides else N
+    given = RunConfig.unchecked(overrides)
+    if "architecture" not in overrides:
+        raise InputError(
+            f"{label}: it holds weights alone; name their architecture, such as architecture=stable_hybrid"
+        )
+    side = given.data.N if "N" in overrides else N
     try:
-        size = infer_size(overrides["architecture"], file.weights, side, preferred=DataConfig().N)
+        size = infer_size(given.model.architecture, file.weights, side, preferred=DataConfig().N)
     except InputError as error:
-        raise InputError(f"checkpoint={path}: {error}") from None
-    config = RunConfig.from_flat({**size.settings, "N": size.N, "gridsize": isqrt(size.channels), **overrides})
-    return _network(config, file, {"checkpoint": str(path)}, f"checkpoint={path}", None)
+        raise InputError(f"{label}: {error}") from None
+    settings = {**size.settings, "N": size.N, "gridsize": isqrt(size.channels)}
+    if N is not None:
+        # No object is simulated: any that could hold a patch will do.
+        settings["size"] = max(DataConfig().size, 2 * size.N)
+    return _network(RunConfig.from_flat({**settings, **overrides}), file, origin, label, None)
 
 
 def _parameters(config_file: Path) -> dict[str, Any]:
