@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ptycho_mlf.drawing import new_figure
 
 from .alignment import remove_plane, trim
-from .figures import LABEL, MAPS, PAD, TICK, TITLE
+from .figures import LABEL, MAPS, TICK, TITLE
 
 _QUANTILES = (0.002, 0.998)
 """Share of the pixels inside the colour scale: a few wild ones at the border must not darken the rest."""
@@ -29,7 +29,7 @@ def object_figure(object_HW: NDArray[np.complex128], title: str) -> Figure:
         "amp": (np.abs(seen), "amplitude", "normalised units"),
         "phase": (remove_plane(np.angle(turned)) if finite else np.angle(seen), "phase, plane removed", "rad"),
     }
-    figure = new_figure(11.5, 5.2, PAD)
+    figure = new_figure(11.5, 5.2, pad=0.08)
     figure.suptitle(title if finite else f"{title}: not finite", fontsize=TITLE)
     for axes, (kind, (image, name, unit)) in zip(figure.subplots(1, 2), panels.items(), strict=True):
         known = image[np.isfinite(image)]
