@@ -12,7 +12,7 @@ from ptycho_mlf.runs.command import RunCommand
 
 @click.command(cls=RunCommand, context_settings={"max_content_width": 120})
 @option("run_id", "Look at the network of this run.", default="")
-@option("checkpoint", "Or at weights: Lightning checkpoint, state dict, safetensors; with --architecture.", default="")
+@option("checkpoint", "Or at a run's checkpoint; or, with --architecture, state dict or safetensors.", default="")
 @option("model", "Or at a logged model: models:/name@alias, runs:/id/model.", default="")
 @option("weights", "Which weights of a run.", type=click.Choice(["best", "last"]), default="last", show_default=True)
 @option("input", "npz file with `diffraction` (n, N, N, C); else validation patterns are simulated.", default="")

@@ -13,7 +13,7 @@ from ptycho_mlf.runs.command import RunCommand
 @click.command(cls=RunCommand, context_settings={"max_content_width": 120})
 @option("run_id", "Use the network of this run.", default="")
 @option("model", "Or a logged model: models:/name@alias, runs:/id/model.", default="")
-@option("checkpoint", "Or weights: Lightning checkpoint, state dict, safetensors; with --architecture.", default="")
+@option("checkpoint", "Or a run's checkpoint; or, with --architecture, state dict or safetensors.", default="")
 @option("weights", "Which weights of a run.", type=click.Choice(["best", "last"]), default="best", show_default=True)
 @option("input", "npz file with `diffraction` and `coords_offsets`; else a test scan is simulated.", default="")
 @option("device", "Where it runs.", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)

@@ -6,11 +6,12 @@ import difflib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
+
+from ptycho_mlf.launch import user_path
 
 from .data import BUILT_IN_PROBES, DataConfig
 from .errors import InputError
@@ -57,6 +58,17 @@ class RunConfig(BaseModel):
         Raises:
             InputError: an unknown name, a value out of range, a knob that nothing consumes, or a broken rule.
         """
+        config = cls.unchecked(values)
+        config._check()
+        return config
+
+    @classmethod
+    def unchecked(cls, values: Mapping[str, Any]) -> Self:
+        """The same without the rules between values: where some of them are still to be found out.
+
+        Raises:
+            InputError: an unknown name or a value out of range.
+        """
         section_of = {name: section for section, name, _ in parameters()}
         unknown = [name for name in values if name not in section_of]
         if unknown:
@@ -70,9 +82,7 @@ class RunConfig(BaseModel):
                 parts[section] = model.model_validate(own)
             except ValidationError as error:
                 raise InputError(one_line(error, model)) from None
-        config = cls.model_validate(parts)
-        config._check()
-        return config
+        return cls.model_validate(parts)
 
     def with_changes(self, **changes: Any) -> Self:
         """A copy with some flat parameters changed, checked like any other."""
@@ -114,7 +124,7 @@ def probe_digest(path: str) -> str:
         InputError: the file cannot be read.
     """
     try:
-        return hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest()
+        return hashlib.sha256(user_path(path).read_bytes()).hexdigest()
     except OSError as error:
         raise InputError(f"probe={path}: not a built-in probe, and no readable file ({error.strerror})") from None
 

@@ -1,22 +1,18 @@
-"""Figures of a run: reconstructions beside the truth, ring correlation, training history.
-
-They are drawn on their own `Figure` objects, never through pyplot, so nothing global is opened, changed or leaked.
-"""
+"""Figures of a run: reconstructions beside the truth, ring correlation, training history."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import ArrayLike, NDArray
+
+from ptycho_mlf.drawing import bar_axes, fixed_figure, fixed_panels
 
 from .evaluate import FRC_METRICS, Evaluation
 from .frc import NYQUIST, Curve, FrcCurve
@@ -36,20 +32,24 @@ TRACE_BUCKETS = 1500
 Image = NDArray[np.float64]
 
 
-def save_figure(figure: Figure, path: Path, dpi: int = 150) -> None:
-    """Write a PNG whose bytes depend on the content only."""
-    figure.savefig(path, dpi=dpi, metadata={"Software": None})
-
-
 def comparison_figure(runs: Mapping[str, Evaluation]) -> Figure:
     """Amplitude and phase of the truth, of each scored set of weights, and their errors; scales shared by row.
 
     Args:
         runs: "best" and "last" weights, or one of them.
     """
-    columns = 1 + 2 * len(runs)
-    figure = _new_figure((3.2 + 2.2 * columns, 5.9))
-    grid = figure.subplots(2, columns, sharex=True, sharey=True)
+    images, errors = 1 + len(runs), len(runs)
+    panel, across, down, bar = 2.15, 0.2, 0.62, 1.05
+    margins = (0.62, bar, 0.55, 0.5)
+    widths = [panel] * images + [bar - 2 * across] + [panel] * errors
+    figure = fixed_figure(0.62 + sum(widths) + across * (images + errors) + bar, 0.55 + 2 * panel + down + 0.5)
+    shared = {"sharex": True, "sharey": True}
+    grid = fixed_panels(
+        figure, 2, len(widths), margins=margins, across=across, down=down, width_ratios=widths, **shared
+    )
+    for unused in grid[:, images]:  # The place of the colour bar.
+        unused.remove()
+    grid = np.delete(grid, images, axis=1)
     for axes, kind in zip(grid, ("amp", "phase"), strict=True):
         _comparison_row(figure, list(axes), kind, runs)
     for axes in grid[:, 0]:
@@ -78,8 +78,8 @@ def _comparison_row(figure: Figure, axes: Sequence[Axes], kind: str, runs: Mappi
 
 
 def _colour_bar(figure: Figure, panels: Sequence[Axes], colours: str, scale: Normalize, label: str) -> None:
-    mappable = ScalarMappable(scale, colours)
-    bar = figure.colorbar(mappable, ax=panels, extend="both", extendfrac=0.03, pad=0.015, aspect=25)
+    place = bar_axes(figure, panels, 0.12, 0.1)
+    bar = figure.colorbar(ScalarMappable(scale, colours), cax=place, extend="both", extendfrac=0.03)
     bar.set_label(label, fontsize=LABEL)
     bar.ax.tick_params(labelsize=TICK)
 
@@ -97,7 +97,7 @@ def _error_scale(errors: Sequence[Image]) -> Normalize:
 
 
 def _show(axes: Axes, image: Image | None, colours: str, scale: Normalize, title: str, why: str = "") -> None:
-    axes.set_title(title, fontsize=TITLE)
+    axes.set_title(title, fontsize=TITLE, y=1.0)
     axes.tick_params(labelsize=TICK)
     axes.set_aspect("equal")
     if image is None:
@@ -125,12 +125,12 @@ def frc_figure(runs: Mapping[str, Evaluation]) -> Figure:
     Args:
         runs: "best" and "last" weights, or one of them.
     """
-    figure = _new_figure((13.2, 4.9))
-    grid = figure.subplots(1, 3, sharex=True, sharey=True)
+    figure = fixed_figure(13.2, 4.9)
+    grid = fixed_panels(figure, 1, 3, margins=(0.68, 0.2, 1.45, 0.3), across=0.36, sharex=True, sharey=True)[0]
     for axes, kind in zip(grid, ("complex", "amp", "phase"), strict=True):
         for name, run in runs.items():
             _frc_line(axes, kind, name, run)
-        axes.set_title(NAMES[kind], fontsize=TITLE)
+        axes.set_title(NAMES[kind], fontsize=TITLE, y=1.0)
         axes.set_xlabel("spatial frequency (cycles/px)", fontsize=LABEL)
         axes.tick_params(labelsize=TICK)
         axes.grid(alpha=0.25)
@@ -154,7 +154,7 @@ def _thresholds(figure: Figure, grid: Sequence[Axes], curve: FrcCurve) -> None:
         for axes in grid
     ]
     names = [f"threshold {name}" for name in FRC_METRICS.values()]
-    figure.legend(lines[:: len(grid)], names, fontsize=TICK, loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(lines[:: len(grid)], names, fontsize=TICK, loc="lower center", ncols=3, frameon=False)
 
 
 def _frc_line(axes: Axes, kind: str, name: str, run: Evaluation) -> None:
@@ -200,8 +200,10 @@ def history_figure(
     steps, epochs = np.asarray(step, float), np.asarray(epoch_end_step, float)
     before, after = np.asarray(grad_norm_preclip, float), np.asarray(grad_norm_postclip, float)
     losses = [np.asarray(train_loss, float), np.asarray(val_loss, float)]
-    figure = _new_figure((10.0, 8.6))
-    loss_axes, rate_axes, norm_axes = figure.subplots(3, 1, sharex=True, height_ratios=(2, 1, 1.6))
+    figure = fixed_figure(10.0, 8.6)
+    margins = (0.92, 0.1, 0.52, 0.5)  # Above, two lines of names where there are crosses too.
+    grid = fixed_panels(figure, 3, 1, margins=margins, down=0.42, sharex=True, height_ratios=(2, 1, 1.6))
+    loss_axes, rate_axes, norm_axes = grid[:, 0]
     _trace(loss_axes, steps, losses[0], COLOURS["best"], "train, per batch", lw=0.9)
     if epochs.size:
         _trace(loss_axes, epochs, losses[1], COLOURS["last"], "validation, per epoch", marker="o", ms=4, lw=1.4)
@@ -257,9 +259,3 @@ def _thinned(steps: Curve, values: Curve) -> tuple[Curve, Curve]:
         else:
             kept.extend(sorted({int(known[values[known].argmin()]), int(known[values[known].argmax()])}))
     return steps[kept], values[kept]
-
-
-def _new_figure(size: tuple[float, float]) -> Figure:
-    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
-    FigureCanvasAgg(figure)
-    return figure

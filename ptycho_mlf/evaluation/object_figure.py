@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
+
+from ptycho_mlf.drawing import new_figure
 
 from .alignment import remove_plane, trim
 from .figures import LABEL, MAPS, TICK, TITLE
@@ -29,8 +29,7 @@ def object_figure(object_HW: NDArray[np.complex128], title: str) -> Figure:
         "amp": (np.abs(seen), "amplitude", "normalised units"),
         "phase": (remove_plane(np.angle(turned)) if finite else np.angle(seen), "phase, plane removed", "rad"),
     }
-    figure = Figure(figsize=(11.5, 5.2), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
-    FigureCanvasAgg(figure)
+    figure = new_figure(11.5, 5.2, pad=0.08)
     figure.suptitle(title if finite else f"{title}: not finite", fontsize=TITLE)
     for axes, (kind, (image, name, unit)) in zip(figure.subplots(1, 2), panels.items(), strict=True):
         known = image[np.isfinite(image)]

@@ -14,12 +14,13 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv2d, pad
 
 from .blocks import ResidualBlock
 from .ffno import Ffno
 from .generator import Generator
 from .heads import Head
-from .hybrid import Hybrid
+from .hybrid import DecoderStage, Hybrid
 from .lifter import Lifter
 
 _CACHE_BYTES = 2**22
@@ -59,24 +60,28 @@ def crop(x: Tensor, rows: slice) -> Tensor:
     return x[..., rows, rows]
 
 
-class _Step(NamedTuple):
-    """One decoder stage on a crop."""
+class _StageRows(NamedTuple):
+    """Rows, and the same columns, on the way through one decoder stage."""
 
-    computed: slice
-    """Rows of its output that are computed, halo included."""
-    kept: slice
-    """Of those, the rows that are right and wanted."""
+    side: int
+    """Of the whole image at this level, px."""
+    joined: slice
+    """Of the doubled image and the skip: what the first convolution is given."""
+    merged: slice
+    """What it gives to the second."""
+    refined: slice
+    """What the second gives: all that is wanted."""
 
 
 def _hybrid(body: Hybrid, lifter: Lifter, amplitude_BCNN: Tensor, kept: slice, few: int) -> Tensor:
     """The encoder needs whole images, since spectra and norms are global; the decoder is local."""
-    steps, wanted = _decoder_steps(body, amplitude_BCNN.shape[-1], kept)
+    stages, wanted = _decoder_rows(body, amplitude_BCNN.shape[-1], kept)
     skips: list[Tensor] = []
     x = amplitude_BCNN
     for level, block in enumerate(body.encoder):
         whole = nn.Sequential(lifter, block) if level == 0 else block
-        after = body.down[level] if level < len(steps) else body.bottleneck
-        skip_rows = steps[level].computed if level < len(steps) else slice(0, 0)
+        after = body.down[level] if level < len(stages) else body.bottleneck
+        skip_rows = stages[level].joined if level < len(stages) else slice(0, 0)
         parts: list[tuple[Tensor, Tensor]] = []
         # A few patterns at a time where features are large, many where weights are: either stays in the cache.
         for part in x.split(few << level):
@@ -85,20 +90,32 @@ def _hybrid(body: Hybrid, lifter: Lifter, amplitude_BCNN: Tensor, kept: slice, f
         x, skip = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
         skips.append(skip)
     x = crop(x, wanted)
-    for stage, step, skip in zip(body.decoder, reversed(steps), reversed(skips[: len(steps)]), strict=True):
-        x = crop(stage(x, skip), step.kept)
+    for stage, rows, skip in zip(body.decoder, reversed(stages), reversed(skips[: len(stages)]), strict=True):
+        assert isinstance(stage, DecoderStage)
+        x = torch.cat([stage.up(x), skip], dim=1)
+        x = stage.activation(_convolved(stage.merge, x, rows.joined, rows.merged, rows.side))
+        x = _convolved(stage.refine, x, rows.merged, rows.refined, rows.side)
     return x
 
 
-def _decoder_steps(body: Hybrid, N: int, kept: slice) -> tuple[list[_Step], slice]:
+def _decoder_rows(body: Hybrid, N: int, kept: slice) -> tuple[list[_StageRows], slice]:
     """The decoder backwards, full resolution first, and the rows of the bottleneck that are needed."""
-    steps: list[_Step] = []
+    stages: list[_StageRows] = []
     side = N
-    for stage in reversed(body.decoder):
-        computed = _grown(kept, _halo(stage), side, even=True)
-        steps.append(_Step(computed, _within(kept, computed)))
-        kept, side = slice(computed.start // 2, computed.stop // 2), side // 2
-    return steps, kept
+    for _ in body.decoder:
+        merged = _grown(kept, 1, side)
+        joined = _grown(merged, 1, side, even=True)
+        stages.append(_StageRows(side, joined, merged, kept))
+        kept, side = slice(joined.start // 2, joined.stop // 2), side // 2
+    return stages, kept
+
+
+def _convolved(layer: nn.Conv2d, x: Tensor, given: slice, wanted: slice, side: int) -> Tensor:
+    """The rows `wanted` of a 3x3 convolution of an image of which the rows `given` are there; zeros outside of it."""
+    needed = _grown(wanted, 1, side)
+    before, after = needed.start - (wanted.start - 1), wanted.stop + 1 - needed.stop
+    x = pad(crop(x, _within(needed, given)), (before, after, before, after))
+    return conv2d(x, layer.weight, layer.bias)
 
 
 def _with_local_end(body: Ffno | nn.Sequential, features: Tensor, kept: slice) -> Tensor:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ptycho_mlf.config import InputError
+from ptycho_mlf.launch import user_path
 from ptycho_mlf.telemetry.activation_page import write_page
 from ptycho_mlf.telemetry.activation_report import (
     Document,
@@ -26,13 +28,12 @@ from ptycho_mlf.telemetry.activation_report import (
 )
 from ptycho_mlf.telemetry.activation_statistics import LayerStatistics, measure
 from ptycho_mlf.tracking.existing import attach_files
-from ptycho_mlf.tracking.launch import launch_folder
 from ptycho_mlf.tracking.store import connect
 from ptycho_mlf.training.activation_monitor import spread
 from ptycho_mlf.training.fit import resolve_accelerator
 
-from .activation_source import Source, Subject, of_checkpoint, of_model, of_run
 from .dataset import load_run_data
+from .network_source import NetworkRequest, Source, load_network
 from .patterns_file import read_patterns
 
 _FOLDER = "activations"
@@ -40,16 +41,10 @@ _FOLDER = "activations"
 
 
 @dataclass(frozen=True)
-class ActivationRequest:
-    """What is asked for. Exactly one of `run_id`, `checkpoint` and `model`; empty text means not given."""
+class ActivationRequest(NetworkRequest):
+    """What is asked for; empty text means not given."""
 
-    overrides: Mapping[str, str]
-    """Configuration parameters: the architecture of a checkpoint, what its shapes do not tell, other data."""
-    run_id: str = ""
-    checkpoint: str = ""
-    model: str = ""
-    weights: str = "last"
-    """Of a run: best or last."""
+    weights: Literal["best", "last"] = "last"
     input: str = ""
     """npz file with the patterns; else the network's own validation patterns are simulated."""
     reference: str = ""
@@ -71,12 +66,12 @@ def report_activations(request: ActivationRequest) -> list[str]:
     """
     name = _json_name(request)
     with tempfile.TemporaryDirectory(prefix="ptycho_mlf-") as scratch:
-        document = _document(request, Path(scratch))
+        document = _document(request)
         # Under `mlflow run` there is a run for this very report.
         run_id = request.run_id or os.environ.get("MLFLOW_RUN_ID", "")
         lines: list[str] = []
         if request.output or not run_id:
-            folder = launch_folder() / (request.output or _FOLDER)
+            folder = user_path(request.output or _FOLDER)
             _write(document, folder, name)
             lines.append(f"{folder / name} and {Path(name).with_suffix('.html')}")
         if run_id:
@@ -89,36 +84,26 @@ def report_activations(request: ActivationRequest) -> list[str]:
     return lines + ([finding["text"] for finding in found] or ["No dead layer, saturated head, or layer out of scale."])
 
 
-def _document(request: ActivationRequest, scratch: Path) -> Document:
-    if sum(bool(way) for way in (request.run_id, request.checkpoint, request.model)) != 1:
-        raise InputError("run_id, checkpoint, model: name exactly one of them")
+def _document(request: ActivationRequest) -> Document:
     device = resolve_accelerator(request.device)
-    patterns = read_patterns(Path(request.input)) if request.input else None
+    patterns = read_patterns(user_path(request.input)) if request.input else None
     reference = _named_reference(request.reference)
-    subject = _subject(request, scratch, None if patterns is None else patterns.shape[-1])
+    network = load_network(request, None if patterns is None else patterns.shape[-1])
     origin: Source = {"input": request.input or "simulated validation patterns", "device": device}
     if patterns is None:
-        data = load_run_data(subject.config)
+        data = load_run_data(network.config)
         patterns = data.val.amplitude_nCNN[data.holdout.val]
-    config = subject.config
+    config = network.config
     needed = (config.data.channels, config.data.N, config.data.N)
     if patterns.shape[1:] != needed:
         raise InputError(f"input={request.input}: patterns of {patterns.shape[1:]}, but the network takes {needed}")
     chosen = patterns[spread(len(patterns), request.max_samples)]
     batch_size = config.training.batch_size
-    if reference is None and subject.initial is not None:
-        reference = reference_of("before training", _measure(subject.initial, chosen, batch_size, device))
-    layers = _measure(subject.generator, chosen, batch_size, device)
-    snapshot = Snapshot(epoch=None, step=subject.step, layers=layers)
-    return build_report([snapshot], source=subject.source | origin, samples=len(chosen), reference=reference)
-
-
-def _subject(request: ActivationRequest, scratch: Path, N: int | None) -> Subject:
-    if request.run_id:
-        return of_run(request.run_id, request.weights, request.overrides)
-    if request.model:
-        return of_model(request.model, scratch, request.overrides)
-    return of_checkpoint(Path(request.checkpoint), request.overrides, N)
+    if reference is None and network.initial is not None:
+        reference = reference_of("before training", _measure(network.initial, chosen, batch_size, device))
+    layers = _measure(network.generator, chosen, batch_size, device)
+    snapshot = Snapshot(epoch=None, step=network.step, layers=layers)
+    return build_report([snapshot], source=network.source | origin, samples=len(chosen), reference=reference)
 
 
 def _measure(generator: nn.Module, chosen: NDArray[np.float32], batch_size: int, device: str) -> list[LayerStatistics]:
@@ -130,7 +115,7 @@ def _named_reference(path: str) -> Reference | None:
     if not path:
         return None
     try:
-        return read_reference(Path(path))
+        return read_reference(user_path(path))
     except ValueError as error:
         raise InputError(f"reference={path}: {error}") from None
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ptycho_mlf.drawing import save_png
 from ptycho_mlf.evaluation.evaluate import Evaluation
-from ptycho_mlf.evaluation.figures import comparison_figure, frc_figure, history_figure, save_figure
+from ptycho_mlf.evaluation.figures import comparison_figure, frc_figure, history_figure
 from ptycho_mlf.telemetry.trace import Rows, write_trace
 from ptycho_mlf.training.recorder import EpochRow
 from ptycho_mlf.training.validation import Validation
@@ -35,8 +36,8 @@ def write_figures(
     """compare.png and history.png at the root, ring correlation and images under reconstruction/."""
     reconstruction = folder / "reconstruction"
     reconstruction.mkdir(exist_ok=True)
-    save_figure(comparison_figure(evaluations), folder / "compare.png")
-    save_figure(frc_figure(evaluations), reconstruction / "frc.png")
+    save_png(comparison_figure(evaluations), folder / "compare.png")
+    save_png(frc_figure(evaluations), reconstruction / "frc.png")
     history_plot = history_figure(
         step=rows["step"],
         train_loss=rows["loss"],
@@ -47,11 +48,12 @@ def write_figures(
         val_loss=[row.val_loss for row in history],
         floor=floor,
     )
-    save_figure(history_plot, folder / "history.png")
+    save_png(history_plot, folder / "history.png")
     for weights, evaluation in evaluations.items():
         aligned = evaluation.aligned
         if aligned is not None:
-            np.savez_compressed(
+            # As they are: numbers like noise do not compress.
+            np.savez(
                 reconstruction / f"{weights}.npz",
                 amp=aligned.amp,
                 phase=aligned.phase,

@@ -16,9 +16,9 @@ from rich.table import Table
 from ptycho_mlf.config import InputError, ModelConfig, RunConfig
 from ptycho_mlf.config.model import SHALLOWEST_RESNET
 from ptycho_mlf.config.telemetry import TelemetryConfig
+from ptycho_mlf.drawing import save_png
 from ptycho_mlf.telemetry.coordinate_check import Changes, Scaling, scalings, track_changes
 from ptycho_mlf.telemetry.coordinate_figures import coordinate_figure, propagation_figure
-from ptycho_mlf.telemetry.gradient_figures import save_png
 from ptycho_mlf.telemetry.signal_propagation import Signal, outline, propagate
 from ptycho_mlf.tracking.run_record import RunRecord
 from ptycho_mlf.tracking.store import connect

@@ -8,7 +8,7 @@ from pathlib import Path
 from ptycho_mlf.config import RunConfig
 from ptycho_mlf.physics.floor import Floors, constant_object_floors, fit_train_constant
 from ptycho_mlf.scan import Scan
-from ptycho_mlf.simulation import load_or_simulate
+from ptycho_mlf.simulation import Dataset, load_or_simulate
 from ptycho_mlf.telemetry.signals import References
 from ptycho_mlf.training.holdout import Holdout, hold_out
 from ptycho_mlf.training.validation import contrast_of_truth
@@ -43,13 +43,21 @@ class RunData:
         return References(floors.best, truth.amplitude.spatial, truth.amplitude.cross_pattern, truth.phase)
 
 
+def load_dataset(config: RunConfig) -> Dataset:
+    """Simulate or load the scans of a configuration.
+
+    Raises:
+        InputError: settings that cannot be simulated, or an unusable cache.
+    """
+    return load_or_simulate(config.data, Path(config.execution.cache_dir) if config.execution.cache_dir else None)
+
+
 def load_run_data(config: RunConfig) -> RunData:
     """Simulate or load the scans of a run and split them.
 
     Raises:
         InputError: settings that cannot be simulated, or an unusable cache.
     """
-    cache = Path(config.execution.cache_dir) if config.execution.cache_dir else None
-    dataset = load_or_simulate(config.data, cache)
+    dataset = load_dataset(config)
     holdout = hold_out(config, dataset.train.grid, dataset.test.grid)
     return RunData(dataset.train, dataset.test, holdout, holdout.dataset_hash(dataset.key))

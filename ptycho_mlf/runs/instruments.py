@@ -9,8 +9,8 @@ from ptycho_mlf.training.gradient_monitor import GradientMonitor
 from ptycho_mlf.training.instruments import Instrument
 from ptycho_mlf.training.reconstruction_monitor import ReconstructionMonitor, Show
 
-from .activation_source import network_source
 from .dataset import RunData
+from .network_source import architecture_and_size
 
 
 def build_instruments(config: RunConfig, data: RunData, show: Show) -> list[Instrument]:
@@ -26,7 +26,7 @@ def build_instruments(config: RunConfig, data: RunData, show: Show) -> list[Inst
     if telemetry.picture_epochs:
         instruments.append(ReconstructionMonitor(data.val, data.holdout.val, telemetry.picture_epochs, show))
     if telemetry.activation_epochs:
-        instruments.append(ActivationMonitor(telemetry.activation_epochs, network_source(config)))
+        instruments.append(ActivationMonitor(telemetry.activation_epochs, architecture_and_size(config)))
     if telemetry.gradient_stride or telemetry.postmortem:
         instruments.append(GradientMonitor(telemetry.gradient_stride, postmortem=telemetry.postmortem))
     if telemetry.critical_rate_epochs or telemetry.sharpness_epochs:

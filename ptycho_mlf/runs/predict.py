@@ -12,6 +12,7 @@ from torch import nn
 
 from ptycho_mlf.evaluation.stitching import Stitcher
 from ptycho_mlf.generators.central import predict_central
+from ptycho_mlf.generators.merged_branch import merge_branches
 from ptycho_mlf.scan import Scan
 
 BATCH = 64
@@ -49,12 +50,13 @@ def reconstruct(
     """
     stitcher = Stitcher(scan, image)
     generator = generator.to(device).eval()
+    network = merge_branches(generator) if device == "cpu" else generator
     patterns = scan.amplitude_nCNN[stitcher.patterns]
     for first in range(0, len(patterns), batch_size):
         batch = np.ascontiguousarray(patterns[first : first + batch_size], np.float32)
         amplitude_BCNN = torch.from_numpy(batch).to(device)
         with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
-            patches_BCkk = predict_central(generator, amplitude_BCNN, stitcher.kept)
+            patches_BCkk = predict_central(network, amplitude_BCNN, stitcher.kept)
         stitcher.put(first, patches_BCkk.cpu().numpy())
         if progress is not None:
             progress(first + len(batch), len(patterns))

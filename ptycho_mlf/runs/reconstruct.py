@@ -5,23 +5,22 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console
 
 from ptycho_mlf.config import InputError, RunConfig
 from ptycho_mlf.evaluation.evaluate import evaluate_image
-from ptycho_mlf.simulation import load_or_simulate
+from ptycho_mlf.launch import user_path
 from ptycho_mlf.tracking.existing import attach_files
-from ptycho_mlf.tracking.launch import launch_folder
 from ptycho_mlf.tracking.store import connect
 from ptycho_mlf.training.fit import resolve_accelerator
 from ptycho_mlf.training.threads import cpu_threads
 
-from .activation_source import Subject, of_checkpoint, of_model, of_run
+from .dataset import load_dataset
+from .network_source import NetworkRequest, load_network
 from .predict import BATCH, reconstruct
 from .reconstruction_files import Reconstruction, check_writable, picture_name, publish, write_reconstruction
 from .reconstruction_progress import ReconstructionProgress
@@ -33,16 +32,9 @@ _FOLDER = "reconstruction"
 
 
 @dataclass(frozen=True)
-class ReconstructRequest:
-    """What is asked for. Exactly one of `run_id`, `checkpoint` and `model`; empty text means not given."""
+class ReconstructRequest(NetworkRequest):
+    """What is asked for; empty text means not given. Overrides may also be threads, batch size and precision."""
 
-    overrides: Mapping[str, str]
-    """Configuration parameters: the architecture of a checkpoint, other data, threads, batch size, precision."""
-    run_id: str = ""
-    checkpoint: str = ""
-    model: str = ""
-    weights: Literal["best", "last"] = "best"
-    """Of a run."""
     input: str = ""
     """npz file with the scan; else the test scan of the configuration is simulated."""
     device: str = "auto"
@@ -58,15 +50,13 @@ def run_reconstruction(request: ReconstructRequest, console: Console) -> None:
     Raises:
         InputError: anything asked for that does not exist or does not fit; nothing is written then.
     """
-    if sum(bool(way) for way in (request.run_id, request.checkpoint, request.model)) != 1:
-        raise InputError("run_id, checkpoint, model: name exactly one of them")
     run_id = request.run_id or os.environ.get("MLFLOW_RUN_ID", "")
     folder = None
     if request.output or not run_id:
-        folder = launch_folder() / (request.output or _FOLDER)
+        folder = user_path(request.output or _FOLDER)
         check_writable(folder)
     with tempfile.TemporaryDirectory(prefix="ptycho_mlf-") as scratch:
-        made = _reconstruct(request, Path(scratch))
+        made = _reconstruct(request)
         ready = Path(scratch) / "ready"
         write_reconstruction(made, ready)
         places: list[str] = []
@@ -84,16 +74,15 @@ def run_reconstruction(request: ReconstructRequest, console: Console) -> None:
         console.print(place, soft_wrap=True, highlight=False)
 
 
-def _reconstruct(request: ReconstructRequest, scratch: Path) -> Reconstruction:
+def _reconstruct(request: ReconstructRequest) -> Reconstruction:
     device = resolve_accelerator(request.device)
-    scan = read_scan(_named(request.input)) if request.input else None
-    subject = _subject(request, scratch, None if scan is None else scan.N)
-    config = subject.config
+    scan = read_scan(user_path(request.input)) if request.input else None
+    network = load_network(request, None if scan is None else scan.N)
+    config = network.config
     label = request.weights if request.run_id else "model" if request.model else "checkpoint"
     data = f"input={request.input}" if scan is not None else "the simulated test scan"
     if scan is None:
-        cache = Path(config.execution.cache_dir) if config.execution.cache_dir else None
-        scan = load_or_simulate(config.data, cache).test
+        scan = load_dataset(config).test
     if (scan.channels, scan.N) != (config.data.channels, config.data.N):
         raise InputError(
             f"{data}: patterns of {scan.channels} x {scan.N} x {scan.N}, "
@@ -103,7 +92,7 @@ def _reconstruct(request: ReconstructRequest, scratch: Path) -> Reconstruction:
     began = time.monotonic()
     with cpu_threads(settings["threads"]), ReconstructionProgress() as progress:
         image = reconstruct(
-            subject.generator,
+            network.generator,
             scan,
             device,
             batch_size=settings["batch_size"],
@@ -112,7 +101,7 @@ def _reconstruct(request: ReconstructRequest, scratch: Path) -> Reconstruction:
         )
     seconds = time.monotonic() - began
     source: dict[str, Any] = {
-        "network": subject.source,
+        "network": network.source,
         "input": request.input or "simulated test scan",
         "content_hash": scan.content_hash,
         "provenance": dict(scan.provenance),
@@ -134,16 +123,3 @@ def _settings(request: ReconstructRequest, config: RunConfig) -> dict[str, Any]:
         "threads": config.execution.threads if "threads" in asked else 0,
         "precision": config.training.precision if "precision" in asked else "float32",
     }
-
-
-def _subject(request: ReconstructRequest, scratch: Path, N: int | None) -> Subject:
-    if request.run_id:
-        return of_run(request.run_id, request.weights, request.overrides)
-    if request.model:
-        return of_model(request.model, scratch, request.overrides)
-    return of_checkpoint(_named(request.checkpoint), request.overrides, N)
-
-
-def _named(path: str) -> Path:
-    """A file as the user means it: from where the command was started."""
-    return launch_folder() / Path(path).expanduser()

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptycho_mlf.config import InputError
+from ptycho_mlf.drawing import save_png
 from ptycho_mlf.evaluation.evaluate import Evaluation
-from ptycho_mlf.evaluation.figures import comparison_figure, frc_figure, save_figure
+from ptycho_mlf.evaluation.figures import comparison_figure, frc_figure
 from ptycho_mlf.evaluation.ground_truth import ground_truth
 from ptycho_mlf.evaluation.object_figure import object_figure
 from ptycho_mlf.evaluation.tiles import centre_tile, window_corners
@@ -56,14 +57,12 @@ def write_reconstruction(made: Reconstruction, folder: Path) -> None:
         np.savez(file, allow_pickle=False, corner=corner, **arrays)
     write_json(folder / "reconstruction.json", finite(made.source))
     if made.evaluation is None:
-        save_figure(
-            object_figure(made.object_HW, f"{made.label} weights, {made.source['input']}"), folder / "object.png"
-        )
+        save_png(object_figure(made.object_HW, f"{made.label} weights, {made.source['input']}"), folder / "object.png")
         return
     scored = {made.label: made.evaluation}
     write_json(folder / "metrics.json", scores_json(scored))
-    save_figure(comparison_figure(scored), folder / "compare.png")
-    save_figure(frc_figure(scored), folder / "frc.png")
+    save_png(comparison_figure(scored), folder / "compare.png")
+    save_png(frc_figure(scored), folder / "frc.png")
 
 
 def check_writable(folder: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from ptycho_mlf.collector import collector_paused
 from ptycho_mlf.config import InputError, RunConfig
 from ptycho_mlf.physics.floor import Floors
 from ptycho_mlf.telemetry.course import Course
@@ -132,7 +133,7 @@ class _Run:
             return self._train()
         finally:
             # Killed or failed, in the training or after it: what is there is kept all the same.
-            self.record.log_folder(self.folder)
+            self.record.log_folder(self.folder, hand_over=True)
 
     def _train(self) -> Verdict:
         live = LiveMetrics(
@@ -155,10 +156,11 @@ class _Run:
                 raise
             return self._out_of_memory(live, references)
         live.close()
-        write_training(self.folder, result.trace, result.history, result.initial)
-        self._write(instruments)
-        verdict = self._judge(result, references)
-        self._score(result, verdict)
+        with collector_paused():  # Figures are hundreds of thousands of objects.
+            write_training(self.folder, result.trace, result.history, result.initial)
+            self._write(instruments)
+            verdict = self._judge(result, references)
+            self._score(result, verdict)
         onset.write(result.trace, self.folder)
         return verdict
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ptycho_mlf.config import InputError
+from ptycho_mlf.training.checkpoints import PARAMETERS
 
 _PREFIX = "model."
 _BROKEN = (RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError, AssertionError)
@@ -28,6 +29,8 @@ class WeightsFile:
     """The generator's state dict, on the CPU."""
     step: int | None
     """Optimizer steps taken, where the file says so."""
+    parameters: Mapping[str, Any] | None
+    """Of the run whose checkpoint it is, by their flat names."""
 
 
 def read_weights(path: Path) -> WeightsFile:
@@ -48,7 +51,12 @@ def read_weights(path: Path) -> WeightsFile:
     if any(name.startswith(_PREFIX) for name in weights):
         weights = {name.removeprefix(_PREFIX): w for name, w in weights.items() if name.startswith(_PREFIX)}
     steps = document.get("steps_taken", document.get("global_step"))
-    return WeightsFile(dict(weights), steps if isinstance(steps, int) else None)
+    parameters = document.get(PARAMETERS)
+    return WeightsFile(
+        dict(weights),
+        steps if isinstance(steps, int) else None,
+        parameters if isinstance(parameters, Mapping) else None,
+    )
 
 
 def _document(path: Path) -> Mapping[Any, Any]:

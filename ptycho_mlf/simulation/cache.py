@@ -17,6 +17,7 @@ import platformdirs
 from filelock import FileLock, Timeout
 
 from ..config import DataConfig, InputError
+from ..launch import user_path
 from .cache_entry import DamagedError, load_entry, save_entry
 from .dataset import Dataset, dataset_key, simulate
 
@@ -29,7 +30,7 @@ _log = logging.getLogger(__name__)
 def cache_folder(cache_dir: Path | None) -> Path:
     """The argument, or else the folder named by PTYCHO_MLF_CACHE, or else the user's cache folder."""
     named = cache_dir or os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("ptycho_mlf", appauthor=False)
-    return Path(named).expanduser().absolute()
+    return user_path(str(named)).absolute()
 
 
 def load_or_simulate(data: DataConfig, cache_dir: Path | None = None) -> Dataset:

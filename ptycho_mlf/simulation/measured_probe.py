@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from scipy import ndimage
 from skimage.restoration import unwrap_phase
 
 from ..config import InputError
+from ..launch import user_path
 
 _SMALLEST = 1e-30
 """Smallest usable maximum of a probe, and one over the largest."""
@@ -61,7 +61,7 @@ def read_probe(path: str) -> NDArray[np.complex128]:
 
 def _complex_array(path: str) -> NDArray[Any]:
     try:
-        loaded = np.load(io.BytesIO(Path(path).expanduser().read_bytes()), allow_pickle=False)
+        loaded = np.load(io.BytesIO(user_path(path).read_bytes()), allow_pickle=False)
         arrays = {_KEY: loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
     except OSError as error:
         raise InputError(f"probe={path}: not a built-in probe, and no readable file ({error.strerror})") from None

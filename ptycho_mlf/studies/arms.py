@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ptycho_mlf.config import SECTIONS, ImpossibleGeometryError, InputError, RunConfig, parameters
 from ptycho_mlf.config.knob import used_if
 from ptycho_mlf.config.run import one_line
+from ptycho_mlf.launch import user_path
 
 Variant = Literal["clean", "as_run"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
@@ -190,7 +190,7 @@ def _matching(word: str, variant: Variant) -> list[Arm]:
 
 def _from_file(path: str, variant: Variant) -> list[Arm]:
     try:
-        content = ArmsFile.model_validate(json.loads(Path(path).expanduser().read_text(encoding="utf-8")))
+        content = ArmsFile.model_validate(json.loads(user_path(path).read_text(encoding="utf-8")))
     except OSError as error:
         raise InputError(f"arms={path}: no readable file ({error.strerror})") from None
     except ValidationError as error:

@@ -14,8 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ptycho_mlf.config import InputError
 from ptycho_mlf.config.study import StudyConfig
+from ptycho_mlf.launch import launch_folder
 from ptycho_mlf.quiet import quiet
-from ptycho_mlf.tracking.launch import launch_folder
 from ptycho_mlf.tracking.store import shown_url
 
 from .queue_storage import QueueStorage

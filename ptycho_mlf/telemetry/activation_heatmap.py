@@ -1,7 +1,4 @@
-"""Heatmaps of an activation report: layers x epochs per statistic, or layers x statistics for one snapshot.
-
-Drawn on a `Figure` of its own, never through pyplot, so nothing global is opened or changed.
-"""
+"""Heatmaps of an activation report: layers x epochs per statistic, or layers x statistics for one snapshot."""
 
 from __future__ import annotations
 
@@ -12,12 +9,12 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
+
+from ptycho_mlf.drawing import new_figure
 
 Grid = NDArray[np.float64]
 
@@ -223,7 +220,6 @@ def _title(document: dict[str, Any]) -> str:
 
 def _new_figure(document: dict[str, Any], names: Sequence[str], width: float) -> Figure:
     labels = 0.068 * max(len(name.removeprefix("body.")) for name in names)
-    figure = Figure(figsize=(labels + width, ROW * len(names) + 2.0), layout=ConstrainedLayoutEngine())
-    FigureCanvasAgg(figure)
+    figure = new_figure(labels + width, ROW * len(names) + 2.0)
     figure.suptitle(_title(document), fontsize=TITLE + 1, x=0.01, ha="left")
     return figure

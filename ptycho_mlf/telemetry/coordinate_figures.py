@@ -1,7 +1,4 @@
-"""Figures of a coordinate check: change over width, and the signal through the network at initialisation.
-
-Drawn on `Figure` objects of their own, never through pyplot, so nothing global is opened or changed.
-"""
+"""Figures of a coordinate check: change over width, and the signal through the network at initialisation."""
 
 from __future__ import annotations
 
@@ -10,12 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
+
+from ptycho_mlf.drawing import new_figure
 
 from .coordinate_check import Scaling
 
@@ -37,7 +34,7 @@ def coordinate_figure(depths: Mapping[int, Sequence[Scaling]], widths: Sequence[
         steps: after how many steps.
     """
     rows = max(len(found) for found in depths.values())
-    figure = _new_figure(5.4 * len(depths), max(4.0, 1.1 + 0.19 * rows))
+    figure = new_figure(5.4 * len(depths), max(4.0, 1.1 + 0.19 * rows))
     grid = figure.subplots(1, len(depths), sharey=True, squeeze=False)[0]
     for axes, (depth, found) in zip(grid, depths.items(), strict=True):
         # Side by side, or the lines of places that move alike would hide each other.
@@ -70,7 +67,7 @@ def propagation_figure(signals: Mapping[int, Mapping[int, Mapping[str, NDArray[n
         signals: depth to width to place to (seed, 2): forward RMS and backward norm.
     """
     longest = max(len(places) for by_width in signals.values() for places in by_width.values())
-    figure = _new_figure(max(3.6, 1.2 + 0.24 * longest) * len(signals), 6.2)
+    figure = new_figure(max(3.6, 1.2 + 0.24 * longest) * len(signals), 6.2)
     grid = figure.subplots(2, len(signals), sharex="col", sharey="row", squeeze=False)
     headings = ("forward: RMS of the output", "backward: norm of the loss gradient")
     for column, (depth, by_width) in zip(grid.T, signals.items(), strict=True):
@@ -117,9 +114,3 @@ def _style(axes: Axes, title: str) -> None:
 
 def _colours(count: int) -> list[str]:
     return [to_hex(colormaps[COLOURS](x)) for x in np.linspace(0, _LAST, count)]
-
-
-def _new_figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine())
-    FigureCanvasAgg(figure)
-    return figure

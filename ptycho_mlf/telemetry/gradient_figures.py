@@ -1,23 +1,19 @@
-"""Figures of the gradient report: heatmaps of layers x steps, histograms of layers x orders of magnitude.
-
-Drawn on `Figure` objects of their own, never through pyplot, so nothing global is opened or changed.
-"""
+"""Figures of the gradient report: heatmaps of layers x steps, histograms of layers x orders of magnitude."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
+
+from ptycho_mlf.drawing import bar_axes, fixed_figure, fixed_panels
 
 from .gradient_statistics import NONFINITE_BIN, Array, Layer, LayerRows
 
@@ -35,11 +31,6 @@ _QUANTILE = 0.999
 _CLIPPED = 1 - 1e-5
 
 
-def save_png(figure: Figure, path: Path, dpi: int = 150) -> None:
-    """Write a PNG whose bytes depend on the content only."""
-    figure.savefig(path, dpi=dpi, metadata={"Software": None})
-
-
 def heatmap_figure(rows: LayerRows, layers: Sequence[Layer]) -> Figure:
     """Gradient norm, update ratio and, where there was clipping, clip scale: layers from input to output x steps."""
     # A gradient is always measured: a norm that is no number is one that is not finite.
@@ -51,12 +42,14 @@ def heatmap_figure(rows: LayerRows, layers: Sequence[Layer]) -> Figure:
     scale = rows.clip_scale
     if (scale < _CLIPPED).any():
         panels.append(("gradient norm after over before clipping", "ratio", scale, "cividis", Normalize(0, 1)))
-    figure = new_figure(11.5, 1.1 + len(panels) * max(1.2, 0.15 * len(layers) + 0.55))
-    grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    figure = fixed_figure(11.5, 1.1 + len(panels) * max(1.2, 0.15 * len(layers) + 0.55))
+    margins = (_names_width(layers), 1.15, 0.5, 0.3)
+    grid = fixed_panels(figure, len(panels), 1, margins=margins, down=0.33, sharex=True)[:, 0]
     for axes, (title, label, values, colours, norm) in zip(grid, panels, strict=True):
         steps, shown = _buckets(rows.step, values)
-        draw_cells(figure, axes, steps, shown, colours, norm or log_scale(shown), label)
-        axes.set_title(title, fontsize=TITLE, loc="left")
+        place = bar_axes(figure, [axes], 0.12, 0.24)
+        draw_cells(figure, axes, steps, shown, colours, norm or log_scale(shown), label, place)
+        axes.set_title(title, fontsize=TITLE, loc="left", y=1.0)
         name_layers(axes, layers)
     grid[-1].set_xlabel("step", fontsize=LABEL)
     return figure
@@ -64,8 +57,9 @@ def heatmap_figure(rows: LayerRows, layers: Sequence[Layer]) -> Figure:
 
 def histogram_figure(histograms: Mapping[str, tuple[int, NDArray[np.int64]]], layers: Sequence[Layer]) -> Figure:
     """How the numbers of each layer spread over the orders of magnitude; one panel per title in `histograms`."""
-    figure = new_figure(3.0 + 3.6 * len(histograms), max(2.2, 0.17 * len(layers) + 1.4))
-    grid = figure.subplots(1, len(histograms), sharey=True, squeeze=False)[0]
+    figure = fixed_figure(3.0 + 3.6 * len(histograms), max(2.2, 0.17 * len(layers) + 1.4))
+    margins = (_names_width(layers), 1.0, 0.55, 0.3)
+    grid = fixed_panels(figure, 1, len(histograms), margins=margins, across=0.2, sharey=True)[0]
     peak = 0.0
     shares: list[Array] = []
     for _, counts in histograms.values():
@@ -85,7 +79,7 @@ def histogram_figure(histograms: Mapping[str, tuple[int, NDArray[np.int64]]], la
         if not used.size:
             axes.text(0.5, 0.5, "all zero or not finite", transform=axes.transAxes, ha="center", fontsize=LABEL)
             axes.set_xticks([])
-        axes.set_title(f"{title}, step {step}", fontsize=TITLE, loc="left")
+        axes.set_title(f"{title}, step {step}", fontsize=TITLE, loc="left", y=1.0)
         axes.set_xlabel("log$_{10}$ of the absolute value", fontsize=LABEL)
         axes.tick_params(labelsize=TICK)
         axes.tick_params(axis="y", length=0)
@@ -94,16 +88,23 @@ def histogram_figure(histograms: Mapping[str, tuple[int, NDArray[np.int64]]], la
         for spine in axes.spines.values():
             spine.set_visible(False)
     name_layers(grid[0], layers)
-    bar = figure.colorbar(ScalarMappable(norm, _map(SHARES)), ax=list(grid), pad=0.01, aspect=25)
+    bar = figure.colorbar(ScalarMappable(norm, _map(SHARES)), cax=bar_axes(figure, list(grid), 0.12, 0.24))
     bar.set_label("share of the layer's numbers", fontsize=LABEL)
     bar.ax.tick_params(labelsize=TICK)
     return figure
 
 
 def draw_cells(
-    figure: Figure, axes: Axes, steps: NDArray[np.int64], values_SL: Array, colours: str, norm: Normalize, label: str
+    figure: Figure,
+    axes: Axes,
+    steps: NDArray[np.int64],
+    values_SL: Array,
+    colours: str,
+    norm: Normalize,
+    label: str,
+    bar_place: Axes | None = None,
 ) -> None:
-    """Layers from top to bottom x steps; infinities are black, NaN is grey."""
+    """Layers from top to bottom x steps; infinities are black, NaN is grey. The colour bar has axes, or takes room."""
     image = np.ma.masked_invalid(values_SL.T)
     if isinstance(norm, LogNorm):
         image = np.ma.masked_less_equal(image, 0)
@@ -118,6 +119,7 @@ def draw_cells(
     axes.tick_params(labelsize=TICK)
     bar = figure.colorbar(
         ScalarMappable(norm, _map(colours)),
+        cax=bar_place,
         ax=axes,
         pad=0.01,
         aspect=18,
@@ -128,9 +130,18 @@ def draw_cells(
     bar.ax.minorticks_off()
 
 
+def _names_width(layers: Sequence[Layer]) -> float:
+    """Inches beside the axes that their names take: the font is monospaced."""
+    return 0.1 + 0.068 * max((len(_short_name(layer)) for layer in layers), default=0)
+
+
+def _short_name(layer: Layer) -> str:
+    return layer.name.removeprefix("body.")
+
+
 def name_layers(axes: Axes, layers: Sequence[Layer]) -> None:
     """Names as row labels, and white lines where one part of the network ends and the next begins."""
-    names = [layer.name.removeprefix("body.") for layer in layers]
+    names = [_short_name(layer) for layer in layers]
     axes.set_yticks(range(len(names)), names, fontsize=TICK, family="monospace")
     axes.tick_params(axis="y", length=0)
     parts = [layer.name.split(".")[: 3 if layer.name.startswith("body.") else 1] for layer in layers]
@@ -149,13 +160,6 @@ def log_scale(values: Array) -> LogNorm:
     top = float(np.quantile(positive, _QUANTILE))
     low = max(float(np.quantile(positive, 1 - _QUANTILE)), float(np.quantile(positive, 0.1)) * 10**-DECADES)
     return LogNorm(min(low, top / 2), top)
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of so many inches, with a canvas of its own."""
-    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine())
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def _map(name: str) -> Any:

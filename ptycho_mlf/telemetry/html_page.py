@@ -13,6 +13,8 @@ from typing import Literal
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from ptycho_mlf.drawing import DPI, png
+
 _STYLING = threading.Lock()
 """Matplotlib's settings belong to the process."""
 
@@ -104,18 +106,20 @@ def image(figure: Figure, description: str, form: Literal["png", "svg"] = "png",
         form: PNG or SVG.
         drawn: the file with this figure in this form, where there is one: to draw takes longer than to read.
     """
-    content = _draw(figure, description, form) if drawn is None else drawn.read_bytes()
+    if drawn is not None:
+        content = drawn.read_bytes()
+    else:
+        content = png(figure) if form == "png" else _svg(figure, description)
     kind = {"png": "image/png", "svg": "image/svg+xml"}[form]
     source = f"data:{kind};base64,{base64.b64encode(content).decode()}"
     width = round(figure.get_figwidth() * 96)
     return f'<div class="wide"><img alt="{escape(description)}" width="{width}" src="{source}"></div>'
 
 
-def _draw(figure: Figure, description: str, form: Literal["png", "svg"]) -> bytes:
+def _svg(figure: Figure, description: str) -> bytes:
     drawn = io.BytesIO()
-    metadata = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}[form]
     with _STYLING, rc_context({"savefig.facecolor": "white", "svg.hashsalt": description}):
-        figure.savefig(drawn, format=form, dpi=150, metadata=metadata)
+        figure.savefig(drawn, format="svg", dpi=DPI, metadata={"Date": None, "Creator": None})
     return drawn.getvalue()
 
 

@@ -7,7 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from .gradient_figures import LABEL, TICK, TITLE, draw_cells, histogram_figure, name_layers, new_figure
+from ptycho_mlf.drawing import new_figure
+
+from .gradient_figures import LABEL, TICK, TITLE, draw_cells, histogram_figure, name_layers
 from .html_page import image, page, pairs, paragraph, section, table
 from .onset import LEAST_FACTOR, baseline, relative
 from .postmortem import QUANTITIES, Postmortem

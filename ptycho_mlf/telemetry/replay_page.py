@@ -12,7 +12,9 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from .gradient_figures import LABEL, MISSING, TICK, TITLE, new_figure
+from ptycho_mlf.drawing import new_figure
+
+from .gradient_figures import LABEL, MISSING, TICK, TITLE
 from .html_page import image, page, pairs, paragraph, section, table
 from .moment import Moment
 

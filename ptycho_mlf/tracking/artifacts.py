@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
@@ -46,6 +48,15 @@ def local_folder(artifact_uri: str) -> Path | None:
     if parts.scheme == "file":
         return Path(url2pathname(parts.path))
     return Path(artifact_uri) if artifact_uri and not parts.scheme else None
+
+
+def move_files(source: Path, target: Path) -> None:
+    """Move all files below a folder to the same places below another one; the folders stay."""
+    for folder, _, names in os.walk(source):
+        place = target / Path(folder).relative_to(source)
+        place.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            shutil.move(Path(folder, name), place / name)
 
 
 def _download(run: RunSummary, paths: Sequence[str], scratch: Path) -> dict[tuple[str, str], Path]:

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptycho_mlf.config import InputError
+from ptycho_mlf.launch import launch_folder
 
+from .artifacts import local_folder, move_files
 from .signals import hold
 from .store import answers, connect
 
@@ -166,7 +168,7 @@ class Spool:
                 entry["path"] = str(_copied(path, self.stage(path.name)))
 
     def _save(self, entries: list[Entry]) -> Path:
-        folder = Path(_FOLDER, self.run_id).absolute()
+        folder = (launch_folder() / _FOLDER / self.run_id).absolute()
         folder.mkdir(parents=True)
         for number, entry in enumerate(entries):
             if "path" in entry:
@@ -248,12 +250,21 @@ def _send(client: MlflowClient, run_id: str, entry: Mapping[str, Any]) -> None:
             context = [InputTag("mlflow.data.context", entry["context"])]
             _log_dataset(client, run_id, DatasetInput(Dataset(**entry["dataset"]), context))
         case "artifacts":
-            log = client.log_artifacts if Path(entry["path"]).is_dir() else client.log_artifact
-            log(run_id, entry["path"], entry["artifact_path"])
+            _log_artifacts(client, run_id, entry)
         case "end":
             client.set_terminated(run_id, entry["status"], entry["end_time"])
         case kind:
             raise ValueError(f"unknown kind of entry: {kind}")
+
+
+def _log_artifacts(client: MlflowClient, run_id: str, entry: Mapping[str, Any]) -> None:
+    handed_over = entry.get("hand_over", False)
+    kept = local_folder(client.get_run(run_id).info.artifact_uri or "") if handed_over else None
+    if kept is not None:
+        move_files(Path(entry["path"]), kept)
+        return
+    log = client.log_artifacts if Path(entry["path"]).is_dir() else client.log_artifact
+    log(run_id, entry["path"], entry["artifact_path"])
 
 
 def _log_dataset(client: MlflowClient, run_id: str, dataset: DatasetInput) -> None:

@@ -11,8 +11,8 @@ import subprocess
 import sys
 from typing import NoReturn
 
+from ptycho_mlf.launch import LAUNCHED_FROM
 from ptycho_mlf.tracking import project_run
-from ptycho_mlf.tracking.launch import LAUNCHED_FROM
 
 RUN_NAME = "PTYCHO_MLF_RUN_NAME"
 """Environment variable that carries the user's `--run-name` to the entry point, whose own name for the run yields."""
@@ -82,11 +82,17 @@ def _prepare_store() -> None:
 
     A new one is made by a child process, since MLflow is still being imported in this one.
     """
-    from ptycho_mlf.tracking.store import DEFAULT_URI, sqlite_lock, sqlite_path
+    from ptycho_mlf.config import InputError
+    from ptycho_mlf.tracking.store import DEFAULT_URI, absolute_uri, sqlite_lock, sqlite_path
 
-    uri = os.environ.setdefault("MLFLOW_TRACKING_URI", DEFAULT_URI.replace("mlflow.db", os.path.abspath("mlflow.db")))
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
     if not uri.startswith("sqlite"):
         return
+    try:
+        # The entry point starts in another folder.
+        os.environ["MLFLOW_TRACKING_URI"] = absolute_uri(uri)
+    except InputError as error:
+        _refuse(error)
     path = sqlite_path(uri)
     if path.exists():
         with sqlite_lock(path):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ptycho_mlf.collector import collector_paused
 from ptycho_mlf.config import InputError
 
 from .environment import FINGERPRINT
@@ -135,26 +134,12 @@ def search(experiment_ids: Sequence[str], filter_string: str) -> Iterator[Run]:
 
     client, token = MlflowClient(), None
     while experiment_ids:
-        with _collector_paused():
+        with collector_paused():  # MLflow makes some 200 objects a run.
             page = client.search_runs(list(experiment_ids), filter_string, max_results=_PAGE, page_token=token)
         yield from page
         token = page.token
         if not token:
             return
-
-
-@contextmanager
-def _collector_paused() -> Generator[None]:
-    """MLflow makes some 200 objects a run, and the cyclic garbage collector would look through all that a process has
-    again and again meanwhile: two thirds of the time.
-    """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _experiments(name: str | None, parent: str | None) -> list[str]:

@@ -143,15 +143,21 @@ class RunRecord:
         pairs = {key: as_text(value, MAX_TAG) for key, value in tags.items()}
         self._spool.post({"kind": "tags", "pairs": pairs})
 
-    def log_folder(self, local_dir: Path) -> None:
+    def log_folder(self, local_dir: Path, *, hand_over: bool = False) -> None:
         """Upload everything in a folder to the root of the run's artifacts; the folder may then be deleted.
+
+        Args:
+            local_dir: the folder.
+            hand_over: its files may be moved, where the store keeps artifacts on this machine: on the same disk that
+                takes no time, whatever their size.
 
         Raises:
             NotADirectoryError: no such folder.
         """
         if not local_dir.is_dir():
             raise NotADirectoryError(local_dir)
-        self._spool.post({"kind": "artifacts", "path": str(local_dir.absolute()), "artifact_path": None})
+        where = {"path": str(local_dir.absolute()), "artifact_path": None}
+        self._spool.post({"kind": "artifacts", **where, "hand_over": hand_over})
 
     def log_image(self, image: NDArray[Any] | Path | str, key: str, step: int) -> None:
         """Log an image, (H, W) or (H, W, 3 or 4), uint8 or float in 0..1, or an image file; the UI offers its steps."""

@@ -52,8 +52,7 @@ def connect(tracking_uri: str | None = None) -> str:
     """
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
     if uri.startswith("sqlite"):
-        driver, query = uri.partition(":")[0], uri.partition("?")[1:]
-        uri = f"{driver}:///{sqlite_path(uri)}{''.join(query)}"
+        uri = absolute_uri(uri)
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import mlflow
@@ -137,6 +136,16 @@ def check_artifact_folder(experiment_id: str) -> None:
             f"artifact folder {folder}: cannot be written ({error.strerror}); make it writable, "
             "or name another experiment or store"
         ) from None
+
+
+def absolute_uri(uri: str) -> str:
+    """An `sqlite:///` URI that means the same file in every folder.
+
+    Raises:
+        InputError: a database without a file.
+    """
+    driver, query = uri.partition(":")[0], uri.partition("?")[1:]
+    return f"{driver}:///{sqlite_path(uri)}{''.join(query)}"
 
 
 def sqlite_path(uri: str) -> Path:

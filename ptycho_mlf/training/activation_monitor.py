@@ -8,8 +8,8 @@ from typing import Any
 
 import lightning as L
 import numpy as np
-from matplotlib.figure import Figure
 
+from ptycho_mlf.drawing import save_png
 from ptycho_mlf.telemetry.activation_heatmap import heatmap_figure
 from ptycho_mlf.telemetry.activation_page import write_page
 from ptycho_mlf.telemetry.activation_report import Snapshot, build_report, reference_of, write_report
@@ -73,7 +73,7 @@ class ActivationMonitor(Instrument):
         activations.mkdir(exist_ok=True)
         write_report(document, activations / "activation_report.json")
         write_page(document, activations / "activation_report.html")
-        _save(heatmap_figure(document), folder / "activations.png")
+        save_png(heatmap_figure(document), folder / "activations.png")
 
     def _look(self, trainer: L.Trainer, module: PtychoModule, epoch: int) -> None:
         patterns = trainer.datamodule.val_set  # pyright: ignore[reportAttributeAccessIssue]
@@ -82,7 +82,3 @@ class ActivationMonitor(Instrument):
         with trainer.precision_plugin.val_step_context():
             layers = measure(module.model, [batch])
         self.snapshots.append(Snapshot(epoch, module.steps_taken, layers))
-
-
-def _save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, dpi=150, metadata={"Software": None})

@@ -9,6 +9,9 @@ import lightning as L
 import torch
 from torch import Tensor
 
+PARAMETERS = "ptycho_mlf.parameters"
+"""Key of a checkpoint with all parameters of the run by their flat names."""
+
 
 class BestAndLast(L.Callback):
     """Keeps `best.ckpt` (weights at the lowest validation loss; first on ties) and `last.ckpt` (everything)."""

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from ptycho_mlf.telemetry.gradient_figures import heatmap_figure, save_png
+from ptycho_mlf.drawing import save_png
+from ptycho_mlf.telemetry.gradient_figures import heatmap_figure
 from ptycho_mlf.telemetry.gradient_page import gradient_page
 from ptycho_mlf.telemetry.gradient_report import gradient_report, write_gradient_table
 from ptycho_mlf.telemetry.gradient_statistics import Layer, LayerRows, layer_histograms, layer_norms, model_layers

@@ -26,6 +26,7 @@ from ptycho_mlf.telemetry.contrast import BatchContrast
 from ptycho_mlf.telemetry.norms import norms
 from ptycho_mlf.telemetry.trace import StepTrace
 
+from .checkpoints import PARAMETERS
 from .clipping import Clipper, build_clipper
 from .data_module import Batch, ScanDataModule
 from .measured_step import Measured, StepSize
@@ -172,7 +173,8 @@ class PtychoModule(L.LightningModule):
             self._schedule.step(self.validation.loss)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the clipper's statistics."""
+        """Keep the clipper's statistics, and what the weights belong to."""
+        checkpoint[PARAMETERS] = self.config.flat()
         checkpoint["clipper"] = self.clipper.state_dict()
         checkpoint["steps_taken"] = self.steps_taken
 

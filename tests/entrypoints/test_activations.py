@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 
 from ptycho_mlf.config import ModelConfig
 from ptycho_mlf.generators import build_generator
+from ptycho_mlf.runs.activations import ActivationRequest, report_activations
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,11 +58,16 @@ def test_the_direct_call(files: Path):
     assert not (files / "OTHER").exists()
 
 
-def test_mlflow_run_keeps_the_report_in_its_run(files: Path, store: Path):
+def test_mlflow_run_finds_files_where_it_was_started_and_keeps_the_report_in_its_run(files: Path, store: Path):
+    overrides = {"architecture": "stable_hybrid"}
+    before = ActivationRequest(overrides, checkpoint="model.pt", input="train.npz", output="before")
+    report_activations(before)
     given = {
-        "checkpoint": files / "model.pt",
-        "input": files / "train.npz",
-        "architecture": "stable_hybrid",
+        "checkpoint": "model.pt",
+        "input": "train.npz",
+        "reference": "before/activation_report.json",
+        "output": "DIR",
+        **overrides,
         "input_transform": "log1p",  # A configuration parameter that the entry does not declare.
         "batch_size": 2,
     }
@@ -75,4 +81,7 @@ def test_mlflow_run_keeps_the_report_in_its_run(files: Path, store: Path):
     kept = {item.path for item in client.list_artifacts(found.info.run_id, "activations")}
     assert kept == {"activations/activation_report.json", "activations/activation_report.html"}
     path = client.download_artifacts(found.info.run_id, "activations/activation_report.json")
-    assert json.loads(Path(path).read_text())["source"]["input_transform"] == "log1p"
+    document = json.loads(Path(path).read_text())
+    assert document == json.loads((files / "DIR" / "activation_report.json").read_text())
+    assert document["source"]["input_transform"] == "log1p"
+    assert document["reference"] is not None

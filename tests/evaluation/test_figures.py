@@ -6,8 +6,9 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from ptycho_mlf.drawing import save_png
 from ptycho_mlf.evaluation.evaluate import evaluate
-from ptycho_mlf.evaluation.figures import comparison_figure, frc_figure, history_figure, save_figure
+from ptycho_mlf.evaluation.figures import comparison_figure, frc_figure, history_figure
 
 
 @pytest.fixture
@@ -96,6 +97,24 @@ def test_no_texts_overlap(runs):
     assert not overlaps(history_figure(**trace()))
 
 
+def outside(figure):
+    """What is drawn beyond the edges of the figure, inches."""
+    box = figure.get_tightbbox()
+    width, height = figure.get_size_inches()
+    return [edge for edge in (-box.x0, -box.y0, box.x1 - width, box.y1 - height) if edge > 0]
+
+
+def test_everything_lies_within_the_figure(runs):
+    # The longest numbers an axis writes: of small errors, of losses within a decade and across thirty.
+    best = runs["good"]
+    for pairs in ({"best": best, "last": best}, {"best": best, "last": runs["broken"]}, {"model": runs["constant"]}):
+        assert not outside(comparison_figure(pairs))
+        assert not outside(frc_figure(pairs))
+    long, wide = np.linspace(0.001234, 0.001235, 12), np.logspace(-30, 30, 12)
+    for loss in (long, wide, -long, np.full(12, np.nan)):
+        assert not outside(history_figure(**trace(train_loss=loss, val_loss=loss[:2], grad_norm_preclip=loss)))
+
+
 def test_real_object(make_scan, noisy):
     scan = make_scan(has_phase=False)
     result = evaluate(noisy(scan), scan)
@@ -149,7 +168,7 @@ def test_history_of_a_run_that_died_at_once():
 
 def test_saved_bytes_are_reproducible(runs, tmp_path):
     for name in ("a", "b"):
-        save_figure(frc_figure({"best": runs["good"], "last": runs["constant"]}), tmp_path / f"{name}.png", dpi=60)
+        save_png(frc_figure({"best": runs["good"], "last": runs["constant"]}), tmp_path / f"{name}.png", dpi=60)
     content = (tmp_path / "a.png").read_bytes()
     assert content == (tmp_path / "b.png").read_bytes()
     assert b"Software" not in content

@@ -75,7 +75,9 @@ def test_a_run_its_model_and_its_checkpoint_give_the_same(trained: tuple[RunConf
     patterns = store / "train.npz"
     np.savez(patterns, diffraction=batch.permute(0, 2, 3, 1).numpy(), _metadata=np.array(["{}"], object))
     named = {"architecture": "stable_hybrid"}
-    of_file = ask(store / "file", named, checkpoint=str(checkpoint), input=str(patterns))
+    weights = store / "weights.pt"
+    torch.save(generator_weights(checkpoint), weights)
+    of_file = ask(store / "file", named, checkpoint=str(weights), input=str(patterns))
     assert rms(of_file) == pytest.approx(rms(of_run), rel=1e-6)
     assert (of_file["source"]["modes"], of_file["source"]["N"], of_file["source"]["output_mode"]) == (
         4,
@@ -90,7 +92,7 @@ def test_a_run_its_model_and_its_checkpoint_give_the_same(trained: tuple[RunConf
     again = ask(
         store / "again",
         small,
-        checkpoint=str(checkpoint),
+        checkpoint=str(weights),
         input=str(patterns),
         reference=str(store / "file" / "activation_report.json"),
     )
@@ -182,7 +184,7 @@ def test_what_does_not_fit_is_refused_in_one_line(folder: Path, patterns: str):
     weights = {"checkpoint": "w.pt", "input": patterns}
     refused({}, "run_id, checkpoint, model: name exactly one of them")
     refused({"checkpoint": "w.pt", "run_id": "a"}, "run_id, checkpoint, model: name exactly one of them")
-    refused(weights, "architecture: a checkpoint alone does not tell", overrides={})
+    refused(weights, "checkpoint=w.pt: it holds weights alone; name their architecture", overrides={})
     refused(weights, "checkpoint=w.pt: body.0.branch.spectral.weight is missing", {"architecture": "fno"})
     wrong = {"architecture": "hybrid", "modes": "3"}
     refused(

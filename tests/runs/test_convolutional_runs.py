@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from ptycho_mlf.config import RunConfig
 from ptycho_mlf.runs.activations import ActivationRequest, report_activations
 from ptycho_mlf.runs.dataset import load_run_data
 from ptycho_mlf.runs.stage_a import run_stage_a
 from ptycho_mlf.tracking.queries import download_artifact
+from ptycho_mlf.training.checkpoints import generator_weights
 
 CASES: dict[str, dict[str, Any]] = {
     "cnn": {"fno_blocks": 4, "modes": 12},  # The defaults: it has neither.
@@ -47,7 +49,8 @@ def test_a_run_and_its_reports(architecture: str, tiny: Callable[..., RunConfig]
     patterns = store / "patterns.npz"
     batch = load_run_data(config).val.amplitude_nCNN[:4]
     np.savez(patterns, diffraction=np.moveaxis(batch, 1, -1), _metadata=np.array(["{}"], object))
-    checkpoint = str(download_artifact(run_id, "checkpoints/best.ckpt"))
+    checkpoint = str(store / "weights.pt")
+    torch.save(generator_weights(download_artifact(run_id, "checkpoints/best.ckpt")), checkpoint)
     report_activations(
         ActivationRequest(
             overrides={"architecture": architecture},

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ptycho_mlf.telemetry.gradient_figures import heatmap_figure, log_scale
-from ptycho_mlf.telemetry.gradient_statistics import Layer, LayerRows
+from ptycho_mlf.telemetry.gradient_figures import heatmap_figure, histogram_figure, log_scale
+from ptycho_mlf.telemetry.gradient_statistics import BINS, NONFINITE_BIN, Layer, LayerRows
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,16 @@ def test_a_gradient_that_is_not_finite_is_black_and_one_of_zero_is_not():
     colours = [mesh.get_facecolor().reshape(-1, 4) for mesh in figure.axes[0].collections]
     (black,) = [np.flatnonzero((c == (0, 0, 0, 1)).all(axis=1)).tolist() for c in colours if (c[:, 3] > 0).sum() == 1]
     assert black == [2]  # The last step of the first layer.
+
+
+@pytest.mark.parametrize("name", ["a", "body.encoder.12.branch.operator.with.a.long.name.of.its.own.spectral"])
+def test_names_and_numbers_lie_within_the_figure(name: str):
+    norms = np.logspace(-30, 30, 6).reshape(3, 2)
+    rows = LayerRows(np.arange(3) * 10**6, np.ones(3), norms, np.ones((3, 2)), np.full((3, 2), 0.00012), norms / 1e30)
+    layers = [Layer(name, "Conv2d", (0,), 4), Layer("b", "Conv2d", (1,), 4)]
+    counts = np.zeros((2, BINS), np.int64)
+    counts[:, 1:NONFINITE_BIN] = 3
+    for figure in (heatmap_figure(rows, layers), histogram_figure({"weights": (10**6, counts)}, layers)):
+        width, height = figure.get_size_inches()
+        box = figure.get_tightbbox()
+        assert min(box.x0, box.y0, width - box.x1, height - box.y1) > 0

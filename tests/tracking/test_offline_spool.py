@@ -12,6 +12,7 @@ import pytest
 from mlflow import MlflowClient
 
 from ptycho_mlf.config import InputError
+from ptycho_mlf.launch import LAUNCHED_FROM
 from ptycho_mlf.tracking import store as store_module
 from ptycho_mlf.tracking import upload
 from ptycho_mlf.tracking.offline_spool import Spool
@@ -47,7 +48,7 @@ def log_everything(record: RunRecord, made: Path, losses: range) -> None:
     record.log_params({"resolved/x": 1})
     record.log_dataset("lines", "ab", source="/data/lines.npz", context="training", shape=(9, 1, 8, 8))
     record.log_image(np.zeros((4, 4, 3), np.uint8), "recon", step=1)
-    record.log_folder(made)
+    record.log_folder(made, hand_over=True)
     shutil.rmtree(made)
 
 
@@ -71,6 +72,7 @@ def test_server_that_stays_away(
     (folder / "factor.txt").write_text("2")
     impatient = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM))
     runs: list[str] = []
+    monkeypatch.setenv(LAUNCHED_FROM, str(folder / "elsewhere"))
 
     def train() -> None:
         with RunRecord.open(name="lonely", patience_s=2.0) as record:
@@ -84,7 +86,7 @@ def test_server_that_stays_away(
         train()
     impatient.join()
     [run_id] = runs
-    unsent = folder / "ptycho_mlf-unsent" / run_id
+    unsent = folder / "elsewhere" / "ptycho_mlf-unsent" / run_id
     assert f"python -m ptycho_mlf.tracking.upload {unsent}" in capsys.readouterr().err
 
     monkeypatch.setattr(sys, "argv", ["upload", str(unsent)])

@@ -33,7 +33,7 @@ entry_points:
 """
 TRAIN = """
 import sys, threading
-from ptycho_mlf.tracking.launch import launch_folder
+from ptycho_mlf.launch import launch_folder
 from ptycho_mlf.tracking.run_record import RunRecord
 params = {"learning_rate": float(sys.argv[1]), "epochs": int(sys.argv[2])}
 with RunRecord.open(name="our name", tags={"fingerprint": "f", "from": str(launch_folder())}, params=params) as record:
@@ -82,6 +82,15 @@ def test_plain_mlflow_run_works_here_and_records_one_run(store: Path, mlflow_run
     assert MlflowClient().get_experiment(run.info.experiment_id).name == "ptycho_mlf"
     # MLflow started it in the project's folder; what it leaves in the user's goes here.
     assert run.data.tags["from"] == str(store)
+
+
+def test_a_store_named_from_here_is_one_file(store: Path, project: Path, mlflow_run: Callable[..., Popen[str]]):
+    child = mlflow_run("project", "--experiment-name=mine", MLFLOW_TRACKING_URI="sqlite:///own.db?timeout=60")
+    _, errors = child.communicate(timeout=600)
+    assert child.returncode == 0, errors
+    assert not list(project.glob("*.db"))
+    connect(f"sqlite:///{store}/own.db")
+    assert [run.info.status for run in runs()] == ["FINISHED"]
 
 
 def test_killed_mlflow_run_takes_its_training_along(mlflow_run: Callable[..., Popen[str]]):

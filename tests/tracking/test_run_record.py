@@ -65,6 +65,24 @@ def test_what_a_run_leaves_in_the_store(store: Path):
     assert json.loads(given.dataset.profile) == {"shape": [100, 1, 64, 64], "photons": 1e9}
 
 
+def test_a_folder_that_is_handed_over_is_moved_and_another_is_left_as_it_is(store: Path):
+    results = store / "results"
+    kept = {"config.json": "{}", "checkpoints/last.ckpt": "abc"}
+    with RunRecord.open(name="m") as record:
+        for hand_over in (False, True):  # What is there already is replaced.
+            for name, text in kept.items():
+                (results / name).parent.mkdir(parents=True, exist_ok=True)
+                (results / name).write_text(text)
+            before = {name: (results / name).stat().st_ino for name in kept}
+            record.log_folder(results, hand_over=hand_over)
+            stored_at = Path(mlflow.artifacts.download_artifacts(run_id=record.run_id))
+            assert {p.relative_to(stored_at).as_posix() for p in stored_at.rglob("*.*")} == set(kept)
+            assert {name: (stored_at / name).read_text() for name in kept} == kept
+            assert [(results / name).exists() for name in kept] == [not hand_over] * 2
+            moved = [(stored_at / name).stat().st_ino == before[name] for name in kept]
+            assert moved == [hand_over] * 2  # The very files: not one byte was copied.
+
+
 def test_model_loads_and_predicts_from_the_run(store: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "of the environment")
     (store / "factor.txt").write_text("2.5")

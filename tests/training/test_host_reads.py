@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile
 
-from ptycho_mlf.runs.dataset import load_run_data
-from ptycho_mlf.training.fit import fit
 from ptycho_mlf.training.module import PtychoModule
 
 READS = ("aten::_local_scalar_dense", "aten::item", "aten::is_nonzero", "aten::nonzero", "aten::masked_select")
 """Values that Python asks for, and results whose size only the device knows."""
-
-
-class Unmoved:
-    """An observer that looks at nothing."""
-
-    def steps(self, rows: object) -> None:
-        pass
-
-    def epoch(self, row: object) -> None:
-        pass
 
 
 ARMS = [
@@ -44,18 +32,15 @@ def is_of_fused_kernel(event: FunctionEvent) -> bool:
 
 
 @pytest.mark.parametrize("arm", ARMS, ids=lambda arm: "-".join(str(value) for value in arm.values()))
-def test_no_step_reads_the_device(arm: dict[str, object], tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    step, seen = PtychoModule.training_step, list[Counter[str]]()
+def test_no_step_reads_the_device(arm: dict[str, object], train_watched):
+    seen: list[Counter[str]] = []
 
-    def watched(module: PtychoModule, batch: object, batch_idx: int) -> None:
+    def watch(module: PtychoModule, batch: object, step: Callable[[], None]) -> None:
         with profile(activities=[ProfilerActivity.CPU]) as profiled:
-            step(module, batch, batch_idx)
+            step()
         seen.append(Counter(event.name for event in profiled.events() if not is_of_fused_kernel(event)))
 
-    monkeypatch.setattr(PtychoModule, "training_step", watched)
-    config = tiny(epochs=1, **arm)
-    data = load_run_data(config)
-    fit(config, data.train, data.holdout, data.val, tmp_path, Unmoved())
+    train_watched(watch, epochs=1, **arm)
     assert len(seen) >= 4
     assert all(counts["aten::convolution"] and counts["aten::isfinite"] for counts in seen), "it was the whole step"
     reads = [{name: counts[name] for name in READS if counts[name]} for counts in seen]

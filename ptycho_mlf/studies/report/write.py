@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ptycho_mlf.config import InputError
+from ptycho_mlf.launch import user_path
 from ptycho_mlf.tracking.artifacts import local_folder
 from ptycho_mlf.tracking.existing import attach_files
-from ptycho_mlf.tracking.launch import launch_folder
 from ptycho_mlf.tracking.queries import find_run
 from ptycho_mlf.tracking.store import connect
 
@@ -85,7 +85,7 @@ def report(request: ReportRequest) -> list[str]:
     run_id = data.parent or os.environ.get("MLFLOW_RUN_ID", "")
     sentences = findings(data, estimate(data))
     if request.output or not run_id:
-        return [*sentences, str(write_report(data, launch_folder() / (request.output or _FOLDER)).absolute())]
+        return [*sentences, str(write_report(data, user_path(request.output or _FOLDER)).absolute())]
     with tempfile.TemporaryDirectory(prefix="ptycho_mlf-") as scratch:
         write_report(data, Path(scratch))
         attach_files(run_id, Path(scratch), "")
