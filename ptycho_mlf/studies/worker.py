@@ -68,7 +68,7 @@ class Worker:
         self._failures = 0
         rescue = Rescue(self.study, self.storage)
         while True:
-            raise_lost()
+            raise_lost()  # Replicas that wait for others are told here.
             states = open_trials(self.study)
             waiting = states[TrialState.WAITING] > 0
             if waiting or self.kind.wants_more(self.study):
