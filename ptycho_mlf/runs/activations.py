@@ -27,7 +27,7 @@ from ptycho_mlf.telemetry.activation_report import (
     write_report,
 )
 from ptycho_mlf.telemetry.activation_statistics import LayerStatistics, measure
-from ptycho_mlf.tracking.existing import attach_files
+from ptycho_mlf.tracking.existing import artifact_place, attach_files
 from ptycho_mlf.tracking.store import connect
 from ptycho_mlf.training.activation_monitor import spread
 from ptycho_mlf.training.fit import resolve_accelerator
@@ -78,8 +78,8 @@ def report_activations(request: ActivationRequest) -> list[str]:
             ready = Path(scratch) / "report"
             _write(document, ready, name)
             connect()
-            attach_files(run_id, ready, _FOLDER)
-            lines.append(f"run {run_id}: artifacts {_FOLDER}/{name} and {Path(name).with_suffix('.html')}")
+            place = artifact_place(attach_files(run_id, ready, _FOLDER), f"{_FOLDER}/{name}")
+            lines.append(f"{place} and {Path(name).with_suffix('.html')}")
     found: Sequence[Document] = document["findings"]
     return lines + ([finding["text"] for finding in found] or ["No dead layer, saturated head, or layer out of scale."])
 

@@ -84,7 +84,7 @@ def load_network(request: NetworkRequest, N: int | None) -> TrainedNetwork:
 
 def _of_run(run_id: str, weights: str, overrides: Mapping[str, str]) -> TrainedNetwork:
     connect()
-    find_runs(run_ids=[run_id])
+    run_id = find_runs(run_ids=[run_id])[0].run_id
     parameters = _parameters(download_artifact(run_id, "config.json"))
     file = read_weights(download_artifact(run_id, f"checkpoints/{weights}.ckpt"))
     return _recorded(parameters, overrides, file, {"run_id": run_id, "weights": weights}, f"run {run_id}")

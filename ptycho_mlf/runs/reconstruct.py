@@ -14,7 +14,7 @@ from rich.console import Console
 from ptycho_mlf.config import InputError, RunConfig
 from ptycho_mlf.evaluation.evaluate import evaluate_image
 from ptycho_mlf.launch import user_path
-from ptycho_mlf.tracking.existing import attach_files
+from ptycho_mlf.tracking.existing import artifact_place, attach_files
 from ptycho_mlf.tracking.store import connect
 from ptycho_mlf.training.fit import resolve_accelerator
 from ptycho_mlf.training.threads import cpu_threads
@@ -67,11 +67,11 @@ def run_reconstruction(request: ReconstructRequest, console: Console) -> None:
             connect()
             # A run has reconstructions of its own; those of other data and weights are kept apart.
             artifacts = f"{_FOLDER}/{made.label}-{made.scan.content_hash[:8]}"
-            attach_files(run_id, ready, artifacts)
-            places.append(f"run {run_id}: artifacts {artifacts}/{picture_name(made)}")
+            run = attach_files(run_id, ready, artifacts)
+            places.append(artifact_place(run, f"{artifacts}/{picture_name(made)}"))
     print_reconstruction(made.evaluation, made.label, console)
     for place in places:
-        console.print(place, soft_wrap=True, highlight=False)
+        console.print(place, soft_wrap=True, markup=False, highlight=False)
 
 
 def _reconstruct(request: ReconstructRequest) -> Reconstruction:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from ptycho_mlf.config import InputError
 
+from .artifacts import local_folder
+from .queries import RunSummary, find_run
 from .store import is_missing
 
 
@@ -26,18 +28,23 @@ def download_model(uri: str, folder: Path) -> Path:
         raise
 
 
-def attach_files(run_id: str, folder: Path, artifact_path: str) -> None:
+def attach_files(run_id: str, folder: Path, artifact_path: str) -> RunSummary:
     """Add the files of a folder to the artifacts of a run.
+
+    Returns:
+        The run.
 
     Raises:
         InputError: no such run.
     """
     from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
 
-    try:
-        MlflowClient().log_artifacts(run_id, str(folder), artifact_path)
-    except MlflowException as error:
-        if is_missing(error):
-            raise InputError(f"run {run_id}: there is none with this id in the tracking store") from None
-        raise
+    run = find_run(run_id)
+    MlflowClient().log_artifacts(run.run_id, str(folder), artifact_path)
+    return run
+
+
+def artifact_place(run: RunSummary, artifact: str) -> str:
+    """Where an artifact is, to be told: its file where that is on this machine."""
+    folder = local_folder(run.artifact_uri)
+    return f"run {run.run_id}: " + (f"artifact {artifact}" if folder is None else str(folder / artifact))

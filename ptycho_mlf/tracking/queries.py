@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from string import hexdigits
 from typing import TYPE_CHECKING
 
 from ptycho_mlf.collector import collector_paused
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 PARENT_TAG = "mlflow.parentRunId"
 _PAGE = 1000
+_SHORTEST_ID, _ID = 8, 32
+"""Digits: the table of runs shows as many as the first."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +54,15 @@ def find_runs(
 
     Args:
         experiment_name: look in this experiment; else where the named runs or the parent are, else in `ptycho_mlf`.
-        run_ids: these runs, in this order.
+        run_ids: these runs, in this order. Here and in all questions below the first 8 digits of an id are enough.
         parent: only children of this run.
         statuses: only runs with one of these.
 
     Raises:
         InputError: an experiment or run that does not exist, or a named run that is not ours.
     """
+    if parent:
+        parent = _run(parent).info.run_id
     if run_ids is not None:
         found = [_our_run(run_id) for run_id in run_ids]
     else:
@@ -167,9 +172,21 @@ def _run(run_id: str) -> Run:
     try:
         return MlflowClient().get_run(run_id)
     except MlflowException as error:
-        if is_missing(error):
-            raise InputError(f"run {run_id}: there is none with this id in the tracking store") from None
-        raise
+        if not is_missing(error):
+            raise
+    found = _beginning_with(run_id) if _SHORTEST_ID <= len(run_id) < _ID and set(run_id) <= set(hexdigits) else []
+    if len(found) > 1:
+        raise InputError(f"run {run_id}: {len(found)} runs have ids that begin so; give more of it")
+    if not found:
+        raise InputError(f"run {run_id}: there is none with this id in the tracking store")
+    return found[0]
+
+
+def _beginning_with(start: str) -> list[Run]:
+    from mlflow import MlflowClient
+
+    experiment_ids = [found.experiment_id for found in MlflowClient().search_experiments()]
+    return list(search(experiment_ids, f"attributes.run_id LIKE '{start}%'"))
 
 
 def _summary(run: Run) -> RunSummary:

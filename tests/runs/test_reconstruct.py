@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,9 +44,12 @@ def test_a_run_again_gives_its_own_scores_and_other_data_those_of_the_oracle(
 ):
     config = tiny(architecture="stable_hybrid", gridsize=2, seed=3)
     run_id = run_stage_a(config).run_id
-    said = ask(store / "same", run_id=run_id)
+    said = ask(store / "same", run_id=run_id[:8])
     assert read(store / "same/metrics.json")["best"] == read(download_artifact(run_id, "metrics.json"))["best"]
     assert "same/compare.png" in said
+    kept = re.search(rf"run {run_id}: (\S+/{run_id}/artifacts/reconstruction/best-\w+/compare.png)", said)
+    assert kept
+    assert Path(kept[1]).read_bytes() == (store / "same/compare.png").read_bytes()
     assert "SSIM" in said
 
     # Other data: the oracle predicts whole patches, stitches and scores them.

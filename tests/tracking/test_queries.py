@@ -1,4 +1,5 @@
 import gc
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,30 @@ def test_selections(study: list[str]):
     assert [run.run_id for run in find_runs(run_ids=[third, first])] == [third, first]
     assert find_runs("ptycho_mlf", statuses=["RUNNING"]) == []
     assert child_runs(first) == []
+
+
+def test_the_beginning_of_an_id_is_enough(study: list[str], monkeypatch: pytest.MonkeyPatch):
+    parent, first, *_ = study
+    assert [run.run_id for run in find_runs(run_ids=[first[:8]])] == [first]
+    assert find_run(parent[:8]).run_id == parent
+    assert [run.run_id for run in child_runs(parent[:8])] == study[1:]
+    MlflowClient().delete_run(first)
+    with pytest.raises(InputError, match=f"run {first[:8]}: there is none"):
+        find_run(first[:8])
+    for text in (parent[:7], parent[:7] + "%", parent[:7] + "_", f"{parent}0"):
+        with pytest.raises(InputError, match="there is none with this id"):
+            find_run(text)
+
+
+def test_a_beginning_of_several_ids(study: list[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(queries, "_SHORTEST_ID", 1)
+    client = MlflowClient()
+    for _ in range(13):
+        client.create_run("0")
+    ids = [run.info.run_id for run in client.search_runs(["0", experiment()])]
+    [(digit, count)] = Counter(run_id[0] for run_id in ids).most_common(1)  # Of 18 hexadecimal ids.
+    with pytest.raises(InputError, match=f"run {digit}: {count} runs have ids that begin so; give more of it"):
+        find_run(digit)
 
 
 def test_nothing_there(store: Path):
