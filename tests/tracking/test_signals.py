@@ -21,7 +21,7 @@ with RunRecord.open(name="victim", tags={"fingerprint": "f"}) as record:
     while True:
         select.select([], [], [], 0.01)
 """
-"""Waits in one call of C: an exception that a signal raises in the midst of threading's own code leaves a lock undone."""
+"""Waits in one call: a signal in the midst of threading's own code can leave a lock undone, which is another error."""
 
 
 def send(signum: int) -> None:
