@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -22,12 +21,12 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import click
 import psutil
+from machine import environment
 
 COMMON = {"accelerator": "cpu", "keep": "evidence", "picture_epochs": 0, "gradient_stride": 0, "threads": 1}
 TINY = {"N": 16, "size": 64, "outer_offset_train": 12, "fno_blocks": 2, "width": 4, "modes": 4, "epochs": 4}
@@ -52,8 +51,7 @@ def main(
         serve(part, json.loads(changes[0]))
         return
     given = dict(change.split("=", 1) for change in changes)
-    print(f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}", end=", ")
-    print(f"torch {version('torch')}, load {os.getloadavg()[0]:.1f}")
+    print(environment())
     for name in case:
         with tempfile.TemporaryDirectory() as folder:
             settings = {**COMMON, **CASES[name], "cache_dir": f"{folder}/cache", **given}
@@ -62,8 +60,8 @@ def main(
 
 def compare(name: str, settings: dict[str, Any], names: tuple[str, ...], rounds: int, runs: int, folder: str) -> None:
     """One table."""
-    environment = {**os.environ, **ENVIRONMENT, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
-    layouts = {layout: Layout(layout, settings, folder, environment) for layout in names}
+    variables = {**os.environ, **ENVIRONMENT, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+    layouts = {layout: Layout(layout, settings, folder, variables) for layout in names}
     walls, cpus = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
     memory: dict[str, tuple[float, float]] = {}
     for number in range(-1, rounds):  # The first one warms up.

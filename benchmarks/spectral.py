@@ -23,7 +23,6 @@ import importlib
 import importlib.util
 import multiprocessing
 import os
-import platform
 import re
 import statistics
 import time
@@ -31,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from machine import environment
 from torch import Tensor, nn
 
 from ptycho_mlf.config import ModelConfig
@@ -191,13 +191,11 @@ def compare_layers(base: int, args: argparse.Namespace) -> None:
     print("| geometric mean | " + " | ".join([*[""] * len(kinds), *means, ""]) + " |")
 
 
-def environment() -> str:
-    found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+def surroundings() -> str:
     allocator = " ".join(f"{k}={v}" for k, v in sorted(os.environ.items()) if k.startswith("MALLOC_")) or "as it comes"
     return (
-        f"{found[1] if found else platform.processor()}, {torch.backends.cpu.get_cpu_capability()}, torch "
-        f"{torch.__version__}, {torch.get_num_threads()} thread(s), batch {BATCH}, allocator {allocator}, "
-        f"load {os.getloadavg()[0]:.1f}"
+        f"{environment()}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} thread(s), "
+        f"batch {BATCH}, allocator {allocator}"
     )
 
 
@@ -236,7 +234,7 @@ def main() -> None:
         parser.error("--neuralop needs neuraloperator: pip install 'neuraloperator==2.0.*'")
     torch.set_num_threads(args.threads)
     torch.empty(2**28).fill_(0)  # 1 GiB that a tuned allocator keeps: no page is new to what is timed
-    print(environment())
+    print(surroundings())
     if args.network:
         compare_networks(args)
         return

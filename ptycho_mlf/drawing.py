@@ -28,13 +28,13 @@ def new_figure(width: float, height: float, pad: float | None = None) -> Figure:
         height: inches.
         pad: inches around everything that is laid out, if not matplotlib's own.
     """
-    figure = Figure(figsize=(width, height), dpi=DPI, layout=ConstrainedLayoutEngine(w_pad=pad, h_pad=pad))
-    FigureCanvasAgg(figure)
+    figure = fixed_figure(width, height)
+    figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=pad, h_pad=pad))
     return figure
 
 
 def fixed_figure(width: float, height: float) -> Figure:
-    """An empty figure of so many inches that lays nothing out: to measure all texts first is half the time of drawing.
+    """An empty figure of so many inches that lays nothing out, since to measure all texts first takes time.
 
     Args:
         width: inches.

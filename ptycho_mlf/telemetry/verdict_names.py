@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
-VerdictName = Literal[
-    "oom",
+_Crash = Literal[
     "nonfinite",
     "diverged",
     "saturated_head",
@@ -14,20 +13,8 @@ VerdictName = Literal[
     "flat_phase",
     "lost",
     "dead_layer",
-    "stagnated",
-    "spike",
-    "healthy",
 ]
-CRASHES: frozenset[str] = frozenset(
-    {
-        "nonfinite",
-        "diverged",
-        "saturated_head",
-        "flat_amplitude",
-        "input_independent",
-        "flat_phase",
-        "lost",
-        "dead_layer",
-    }
-)
-SURVIVORS: frozenset[str] = frozenset({"healthy", "spike"})
+_Survivor = Literal["spike", "healthy"]
+VerdictName = Literal["oom", _Crash, "stagnated", _Survivor]
+CRASHES: frozenset[str] = frozenset(get_args(_Crash))
+SURVIVORS: frozenset[str] = frozenset(get_args(_Survivor))

@@ -61,14 +61,14 @@ def find_runs(
     Raises:
         InputError: an experiment or run that does not exist, or a named run that is not ours.
     """
-    if parent:
-        parent = _run(parent).info.run_id
+    parent_run = _run(parent) if parent else None
+    parent = parent_run.info.run_id if parent_run else parent
     if run_ids is not None:
         found = [_our_run(run_id) for run_id in run_ids]
     else:
         ours = f"tags.{FINGERPRINT} LIKE '%'"
         children = f" AND tags.`{PARENT_TAG}` = '{parent}'" if parent else ""
-        experiment_ids = _experiments(experiment_name, parent)
+        experiment_ids = _experiments(experiment_name, parent_run)
         found = sorted((_summary(run) for run in search(experiment_ids, ours + children)), key=lambda r: r.start_time)
     wanted = [run for run in found if statuses is None or run.status in statuses]
     return [run for run in wanted if parent is None or run.parent == parent]
@@ -147,11 +147,11 @@ def search(experiment_ids: Sequence[str], filter_string: str) -> Iterator[Run]:
             return
 
 
-def _experiments(name: str | None, parent: str | None) -> list[str]:
+def _experiments(name: str | None, parent: Run | None) -> list[str]:
     from mlflow import MlflowClient
 
     if parent and not name:
-        return [_run(parent).info.experiment_id]
+        return [parent.info.experiment_id]
     found = MlflowClient().get_experiment_by_name(name or DEFAULT_EXPERIMENT)
     if found is None and name:
         raise InputError(f"experiment {name}: there is none with this name in the tracking store")
